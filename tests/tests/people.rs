@@ -24,6 +24,7 @@ async fn resolve(endpoint: &str, token: &str) -> Result<(), Status> {
     client.resolve(request).await.map(drop)
 }
 
+#[expect(clippy::too_many_lines, reason = "a story from beginning to end")]
 async fn a_person_signs_in_until_they_are_removed(mode: Mode) {
     let world = World::start(WorldOptions::default()).await.unwrap();
     let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;

@@ -54,6 +54,7 @@ fn looked_at_in_vain(postgres: &Postgres, database: &str) -> BTreeSet<String> {
     names.unwrap().lines().map(str::to_owned).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "a story from beginning to end")]
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_whatever_dies() {
     let (mut postgres, mut rabbitmq) = tokio::join!(Postgres::start(true), RabbitMq::start());

@@ -84,7 +84,7 @@ impl Year {
                 assert!(domain.serves(now), "{} in hour {hour}: {reason:?}", domain.name);
                 assert!(view.next_attempt_at.is_some(), "{} has no next attempt", domain.name);
             }
-            let Some(live) = domain.facts.live else { continue };
+            let Some(live) = domain.live() else { continue };
             if let Some(ended) = self.ends.insert(domain.name.clone(), live.not_after)
                 && ended != live.not_after
             {

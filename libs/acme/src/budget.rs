@@ -1,47 +1,14 @@
-//! The limits of the CAs that are configured, what is left of them, and what a CA itself says of them. How the ledger works is
+//! What is left of a CA's limits, and what the CA itself says of them. How the ledger works is
 //! told in [`domain::budget`].
 
 mod shared;
 
 use domain::DomainName;
 use domain::budget::{Limit, LimitKind, Limits, failures_key, names_key, orders_key, registered_key};
-use jiff::{SignedDuration, Timestamp};
-use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
+use jiff::Timestamp;
 use store::{Result, Tx};
 
 pub use self::shared::{Left, SharedBucket, left, shared_buckets};
-
-/// The limits of an issuer: those that the settings name or give in numbers; `auto` goes by the directory's host.
-pub fn limits(settings: &AcmeIssuer) -> Limits {
-    let host = settings.directory_url.trim_start_matches("https://");
-    let host = host.split(['/', ':']).next().unwrap_or(host);
-    let named = match &settings.limits {
-        IssuerLimits::Named(name) => name.as_str(),
-        IssuerLimits::Numbers(numbers) => return in_numbers(numbers),
-    };
-    match (named, host) {
-        ("letsencrypt", _) | ("auto", "acme-v02.api.letsencrypt.org") => Limits::LETS_ENCRYPT,
-        ("letsencrypt-staging", _) | ("auto", "acme-staging-v02.api.letsencrypt.org") => {
-            Limits::LETS_ENCRYPT_STAGING
-        }
-        _ => Limits::default(),
-    }
-}
-
-fn in_numbers(numbers: &LimitNumbers) -> Limits {
-    let limit = |number: &Option<LimitNumber>| {
-        number.as_ref().map(|number| Limit {
-            count: number.count,
-            period: SignedDuration::from_hours(number.hours.into()),
-        })
-    };
-    Limits {
-        new_orders: limit(&numbers.new_orders),
-        certificates_per_registered_domain: limit(&numbers.certificates_per_registered_domain),
-        certificates_per_names: limit(&numbers.certificates_per_names),
-        failed_authorizations: limit(&numbers.failed_authorizations),
-    }
-}
 
 /// Stores that the CA itself said there is no room before `until`: its word counts more than our ledger. `detail` is the
 /// CA's sentence, which says which limit it means. One that names no limit ("overloaded": a CA sheds load, usually at

@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use acme::budget::{self, correct, shared_buckets};
-use domain::budget::{Charge, Exempt, Lane, Limit, Limits, line_key};
+use acme::budget::{correct, shared_buckets};
+use domain::budget::{Charge, Exempt, Lane, Limits, line_key};
 use domain::{AccountId, CertificateId, Clock, Domain, DomainName, Order, OrderId, OrderKey, OrderState};
 use jiff::{SignedDuration, Timestamp};
-use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
 use runtime::testing::open_store;
 use runtime::{SystemClock, SystemEntropy};
 use store::{Account, Store};
@@ -352,29 +351,6 @@ async fn what_is_not_committed_is_not_spent() {
         let mut tx = ledger.store.begin("buy").await.unwrap();
         assert!(tx.charge(&new(&shop), start()).await.unwrap().is_ok());
     }
-}
-
-#[test]
-fn limits_go_by_the_directory_unless_they_are_named() {
-    let of = |directory_url: &str, limits: &str| {
-        budget::limits(&AcmeIssuer {
-            directory_url: directory_url.to_owned(),
-            limits: IssuerLimits::Named(limits.to_owned()),
-            ..AcmeIssuer::default()
-        })
-    };
-    let real = "https://acme-v02.api.letsencrypt.org/directory";
-    let staging = "https://acme-staging-v02.api.letsencrypt.org/directory";
-    assert_eq!(of(real, "auto"), Limits::LETS_ENCRYPT);
-    assert_eq!(of(staging, "auto"), Limits::LETS_ENCRYPT_STAGING);
-    assert_eq!(of("https://ca.example/directory", "auto"), Limits::default());
-    assert_eq!(of("https://ca.example/directory", "letsencrypt"), Limits::LETS_ENCRYPT);
-    assert_eq!(of(real, "none"), Limits::default());
-    let numbers =
-        LimitNumbers { new_orders: Some(LimitNumber { count: 7, hours: 3 }), ..LimitNumbers::default() };
-    let own = budget::limits(&AcmeIssuer { limits: IssuerLimits::Numbers(numbers), ..AcmeIssuer::default() });
-    let new_orders = Limit { count: 7, period: SignedDuration::from_hours(3) };
-    assert_eq!((own.new_orders, own.failed_authorizations), (Some(new_orders), None));
 }
 
 #[tokio::test]

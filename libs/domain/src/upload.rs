@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Activity, Domain, Facts, InvalidTransition, Reason};
+use crate::{Activity, Domain, Facts, InvalidTransition, Reason, Source};
 
 /// What C4 held when it was found to be ahead of this database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,19 @@ impl Domain {
         let listed = self.doing(Activity::Preflight, None)?;
         let facts = Facts { unknown_to_c4: false, missing: None, upload_failing: None, ..listed.facts };
         Ok(Self { facts, ..listed })
+    }
+
+    /// C4 is ahead, and nothing is done about it but to keep in mind what it holds.
+    #[must_use]
+    pub fn left_behind(&self, sha256: &str, now: Timestamp) -> Self {
+        Self { ahead_at_c4: Some(self.note_ahead(Some(sha256), now)), ..self.clone() }
+    }
+
+    /// What C4 is ahead by is the live certificate from now on: the next certificate comes from where it came from, and uploads
+    /// go over what C4 has seen.
+    #[must_use]
+    pub fn taken_over(&self, source: Source, now: Timestamp) -> Self {
+        Self { source, ..self.uploading_over(now) }
     }
 
     /// Notes that C4 is ahead, and what it holds. The first time is kept.

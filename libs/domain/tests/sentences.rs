@@ -105,19 +105,20 @@ fn situation(name: &str, reason: &Reason, place: Place, serving: Serving) -> Opt
     let held = || Some(reason.clone());
     let mut domain = Domain::added(DomainName::parse(name).unwrap(), now());
     domain.source = if is_pasted(reason) { Source::Text } else { Source::C4 };
-    domain.facts = Facts {
+    let mut facts = Facts {
         live: serving.not_after().map(|not_after| Live { certificate, not_after }),
         ..Facts::default()
     };
     domain.activity = Activity::Retrying;
     match place {
-        Place::Block => domain.facts.block = held(),
+        Place::Block => facts.block = held(),
         Place::Waiting => domain.waiting = held(),
-        Place::UploadFailing => domain.facts.upload_failing = held(),
-        Place::HttpsOff => domain.facts.https = HttpsSwitch::Off,
-        Place::UnknownToC4 => domain.facts.unknown_to_c4 = true,
+        Place::UploadFailing => facts.upload_failing = held(),
+        Place::HttpsOff => facts.https = HttpsSwitch::Off,
+        Place::UnknownToC4 => facts.unknown_to_c4 = true,
         Place::Derived => {}
     }
+    domain = domain.with_stored_facts(facts);
     domain.activity = match reason {
         Reason::CaLimited { .. } => Activity::WaitingForBudget,
         reason if is_pasted(reason) => Activity::Idle,
@@ -133,7 +134,7 @@ fn situation(name: &str, reason: &Reason, place: Place, serving: Serving) -> Opt
     }
     let next = if is_pasted(reason) { None } else { Some(now() + SignedDuration::from_mins(33)) };
     Some(Situation {
-        renewal_blocked: domain.facts.renewal_blocked(now()),
+        renewal_blocked: domain.is_renewal_blocked(now()),
         status: domain.recorded,
         source: domain.source,
         reason: Some(shown),

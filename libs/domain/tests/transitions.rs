@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use domain::{Activity, CertificateId, Domain, DomainName, InvalidTransition, Live, Reason, Source, Status};
+use domain::{
+    Activity, CertificateId, Domain, DomainName, Facts, InvalidTransition, Live, Reason, Source, Status,
+};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -30,8 +32,8 @@ fn reason() -> Reason {
 fn states() -> Vec<(&'static str, Domain)> {
     let pending = Domain::added(DomainName::parse("shop.example.com").unwrap(), at(0));
     let success = pending.clone().uploaded(live(1, 100)).unwrap();
-    let mut discarded = success.clone();
-    discarded.facts.unknown_to_c4 = true;
+    let facts = Facts { unknown_to_c4: true, ..success.stored_facts().clone() };
+    let discarded = success.clone().with_stored_facts(facts);
     vec![
         ("Pending", pending.clone()),
         ("Failure", pending.clone().blocked(reason()).unwrap()),
@@ -127,11 +129,11 @@ fn no_event_but_an_upload_touches_what_is_live() {
     for (pair, event, before, _) in pairs() {
         let after = (event.apply)(before.clone()).unwrap();
         if event.what == UPLOADED {
-            assert_eq!(after.facts.live, Some(live(2, 100)), "{pair}");
-            let previous = before.facts.live.map(|live| live.certificate);
+            assert_eq!(after.live(), Some(live(2, 100)), "{pair}");
+            let previous = before.live().map(|live| live.certificate);
             assert_eq!(after.previous, previous, "{pair}");
         } else {
-            assert_eq!(after.facts.live, before.facts.live, "{pair}");
+            assert_eq!(after.live(), before.live(), "{pair}");
         }
     }
 }

@@ -172,6 +172,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table")]
     #[test]
     fn addresses_that_are_not_of_the_internet_are_refused() {
         for (address, kind) in [

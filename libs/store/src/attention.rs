@@ -30,7 +30,7 @@ pub(crate) fn ranks(status: Status) -> &'static [i16] {
 
 /// The rank of a domain as last stored.
 pub(crate) fn rank(domain: &Domain) -> i16 {
-    let is_off = domain.facts.https == HttpsSwitch::Off;
+    let is_off = domain.https() == HttpsSwitch::Off;
     match domain.recorded {
         Status::Emergency => 1,
         Status::Expired => 2,
@@ -39,7 +39,7 @@ pub(crate) fn rank(domain: &Domain) -> i16 {
         Status::Pending if is_off => 9,
         Status::Pending => 6,
         Status::Success if is_off => 8,
-        Status::Success if domain.facts.block.is_some() || domain.source == Source::Text => UNRENEWED,
+        Status::Success if domain.block().is_some() || domain.source == Source::Text => UNRENEWED,
         Status::Success => RENEWED,
     }
 }
@@ -85,7 +85,7 @@ impl AtRisk {
 
     /// Whether a domain is at risk.
     pub fn includes(&self, view: &DomainView) -> bool {
-        let ends_at = view.domain.facts.live.map(|live| live.not_after);
+        let ends_at = view.domain.live().map(|live| live.not_after);
         let before = self.before(rank(&view.domain));
         before.zip(ends_at).is_some_and(|(before, ends_at)| ends_at < before)
     }

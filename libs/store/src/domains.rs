@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    Activity, AheadAtC4, CertificateId, CertificateSummary, Domain, DomainName, Facts, HttpsSwitch,
-    InvalidChallenges, Live, Missing, Reason, Source, Status, Who,
+    Activity, AheadAtC4, CertificateId, CertificateSummary, Domain, DomainName, Facts, HttpsSwitch, Live,
+    Missing, Reason, Source, Status, Who,
 };
 use jiff::Timestamp;
 
@@ -91,7 +91,7 @@ columns!(DomainRow in "domains":
 impl DomainRow {
     /// The row to store at `now`: with the status derived from the facts at that time, and the next version.
     fn next(domain: &Domain, now: Timestamp) -> Self {
-        let facts = &domain.facts;
+        let facts = domain.stored_facts();
         let ahead = domain.ahead_at_c4.as_ref();
         Self {
             name: domain.name.clone(),
@@ -156,34 +156,30 @@ impl TryFrom<DomainRow> for Domain {
             (None, None) => None,
             _ => return Err(row.bad("ahead_revision")),
         };
-        Ok(Self {
-            name: row.name,
-            revision: row.revision,
-            source: row.source,
-            customer_ref: row.customer_ref.unwrap_or_default(),
-            created_at: row.created_at,
-            deleted_at: row.deleted_at,
-            facts: Facts {
-                unknown_to_c4: row.unknown_to_c4,
-                missing,
-                upload_failing: row.upload_failing,
-                live,
-                block: row.block,
-                https: row.https_switch,
-                dns_failing_since: row.dns_failing_since,
-            },
-            recorded: row.status,
-            previous: row.previous_certificate_id,
-            invalid_challenges: InvalidChallenges {
-                count: row.invalid_challenges,
-                dns: row.invalid_challenges_dns,
-            },
-            activity: row.activity,
-            waiting: row.waiting,
-            upload_revision: row.upload_revision,
-            ahead_at_c4,
-            version: row.version,
-        })
+        let facts = Facts {
+            unknown_to_c4: row.unknown_to_c4,
+            missing,
+            upload_failing: row.upload_failing,
+            live,
+            block: row.block,
+            https: row.https_switch,
+            dns_failing_since: row.dns_failing_since,
+        };
+        let mut domain = Self::added(row.name, row.created_at).with_stored_facts(facts);
+        domain.revision = row.revision;
+        domain.source = row.source;
+        domain.customer_ref = row.customer_ref.unwrap_or_default();
+        domain.deleted_at = row.deleted_at;
+        domain.recorded = row.status;
+        domain.previous = row.previous_certificate_id;
+        domain.invalid_challenges.count = row.invalid_challenges;
+        domain.invalid_challenges.dns = row.invalid_challenges_dns;
+        domain.activity = row.activity;
+        domain.waiting = row.waiting;
+        domain.upload_revision = row.upload_revision;
+        domain.ahead_at_c4 = ahead_at_c4;
+        domain.version = row.version;
+        Ok(domain)
     }
 }
 
@@ -216,7 +212,7 @@ impl FromRow for Change {
         let labels = reader.value()?;
         let sha256: Option<String> = reader.value()?;
         let domain = Domain::try_from(row)?;
-        let certificate = match (domain.facts.live, sha256) {
+        let certificate = match (domain.live(), sha256) {
             (Some(live), Some(sha256)) => Some(CertificateSummary {
                 id: live.certificate,
                 sha256,

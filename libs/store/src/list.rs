@@ -146,7 +146,7 @@ impl Place {
     /// The place of a domain.
     pub fn of(order: ListOrder, view: &DomainView) -> Self {
         let domain = &view.domain;
-        let ends_at = domain.facts.live.map(|live| live.not_after);
+        let ends_at = domain.live().map(|live| live.not_after);
         let (rank, at) = match order {
             ListOrder::Name => (0, None),
             ListOrder::Creation => (0, Some(domain.created_at)),

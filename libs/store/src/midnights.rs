@@ -95,7 +95,7 @@ impl Tx {
     pub async fn decide_midnight(&mut self, after: &Domain) -> Result<()> {
         let now = self.now();
         let status = after.status(now);
-        let reason = after.deleted_at.is_none().then(|| code(&Domain { recorded: status, ..after.clone() }));
+        let reason = after.deleted_at.is_none().then(|| code(&after.clone().as_stored(now)));
         let text = "UPDATE midnights SET
                 outcome = CASE WHEN $2 = 1 THEN 'deleted' WHEN $3 = 'Success' THEN 'works'
                     WHEN status_before = $3 AND reason_before = $4 THEN 'unchanged' ELSE 'changed' END,

@@ -9,13 +9,13 @@ impl Store {
     /// that serve a certificate: for the others, C4's answer is believed at once.
     pub async fn is_c4s_fault(&self, domain: &Domain) -> Result<bool> {
         let now = self.now();
-        if !domain.serves(now) || domain.facts.unknown_to_c4 {
+        if !domain.serves(now) || domain.is_unknown_to_c4() {
             return Ok(false);
         }
         let mut tx = self.begin("is_c4s_fault").await?;
         let since = now - Missing::WINDOW;
         let (missing, live) = tx.missing_and_live(since).await?;
-        let is_counted = domain.facts.missing.is_some_and(|missing| missing.last_at >= since);
+        let is_counted = domain.missing().is_some_and(|missing| missing.last_at >= since);
         let fault = Missing::is_c4s_fault(missing + u64::from(!is_counted), live);
         if fault {
             // The first of them were counted before there were so many.

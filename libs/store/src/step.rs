@@ -291,8 +291,7 @@ impl Tx {
         let is_dated = step.entry.is_some() && step.after.status(self.now()) != step.before.recorded;
         if step.after != step.before || is_dated {
             self.apply(Some(&step.before), &step.after, step.entry.clone()).await?;
-            let recorded = step.after.status(self.now());
-            stored = Domain { recorded, version: step.before.version + 1, ..step.after.clone() };
+            stored = step.after.clone().as_stored(self.now());
         } else if let Some(entry) = step.entry.clone() {
             self.record(Some(&step.before), &step.after, Some(entry));
         }

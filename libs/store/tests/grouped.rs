@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::{Activity, Cause, Clock as _, Domain, DomainName, HistoryKind, Lease, Work, WorkKind};
@@ -10,6 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::{SystemClock, SystemEntropy};
 use store::{Entry, Refusal, Step, Store, StoreError};
 use tests::Postgres;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// A thousand in `make faults`.
@@ -153,6 +156,84 @@ async fn a_failed_commit_is_told_to_all() {
     }
     assert_eq!(server.number("SELECT count(*) FROM domains WHERE version > 1"), 0);
     assert!(server.number("SELECT last_value FROM tries") <= NAMES, "each commit is tried once");
+}
+
+/// A way to the server on which the answer to a COMMIT gets lost, as if the machine died right after it: the connection ends
+/// instead.
+struct LossyWay {
+    port: u16,
+    loses: Arc<AtomicBool>,
+}
+
+impl LossyWay {
+    async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let loses = Arc::new(AtomicBool::new(false));
+        let of_way = loses.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                tokio::spawn(carry(client, server, of_way.clone()));
+            }
+        });
+        Self { port, loses }
+    }
+}
+
+async fn carry(client: TcpStream, server: TcpStream, loses: Arc<AtomicBool>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let answers = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let mut bytes = vec![0; 65_536];
+    while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
+        let is_commit = bytes[..read].windows(6).any(|word| word == b"COMMIT");
+        let is_lost = is_commit && loses.load(Ordering::Relaxed);
+        if is_lost {
+            answers.abort();
+        }
+        if to_server.write_all(&bytes[..read]).await.is_err() || is_lost {
+            return;
+        }
+    }
+}
+
+/// The group is committed, but nobody learns that: each caller is told that the outcome is unknown, nothing is repeated, and the
+/// rows decide.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_the_commit_repeats_nothing() {
+    let (server, direct) = Server::start().await;
+    let names = leased(&direct, "d", NAMES, &[WorkKind::Issue]).await;
+    let leases = claim(&direct, WorkKind::Issue, &names).await;
+    let way = LossyWay::to(server.postgres.port()).await;
+    let url = server.postgres.superuser_url(&server.database);
+    let url = url.replace(&format!(":{}/", server.postgres.port()), &format!(":{}/", way.port));
+    let url = format!("{url}?sslmode=disable");
+    let store = Store::open_server(&url, 10, Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
+    let store = Arc::new(store);
+    let mut steps = JoinSet::new();
+    way.loses.store(true, Ordering::Relaxed);
+    for lease in leases.clone() {
+        let domain = read(&store, &lease.work.name).await;
+        let store = store.clone();
+        steps.spawn(async move { store.commit(&step(&lease, &domain)).await });
+    }
+    for answer in steps.join_all().await {
+        let Err(Refusal::Store(error)) = answer else { panic!("it cannot be known: {answer:?}") };
+        assert!(error.is_unavailable(), "{error:?}");
+    }
+    way.loses.store(false, Ordering::Relaxed);
+    tests::wait_for("the commits", Duration::from_secs(20), || {
+        let changed = server.number("SELECT count(*) FROM domains WHERE version = 2");
+        std::future::ready(if changed == NAMES { Ok(()) } else { Err(changed.to_string()) })
+    })
+    .await;
+    assert_eq!(server.number("SELECT count(*) FROM history"), NAMES);
+    for lease in &leases {
+        let domain = read(&store, &lease.work.name).await;
+        store.commit(&step(lease, &domain)).await.unwrap();
+    }
+    assert_eq!(server.number("SELECT count(*) FROM history"), 2 * NAMES, "the leases are still held");
 }
 
 /// Two processes commit steps of the same names at the same time, in opposite order: nobody sees a deadlock, and no step

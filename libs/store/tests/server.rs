@@ -184,6 +184,7 @@ async fn rights_are_given_with_the_schema_where_the_owner_may() {
 }
 
 /// The end-to-end tests show that each role may do what it must; here, that it may do no more.
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_see_what_they_need_and_nothing_else() {
     let (postgres, database, store) = fresh().await;

@@ -54,7 +54,7 @@ impl DomainsService {
         records.truncate(limit as usize);
         let last = records.last().filter(|_| more);
         // A name that was deleted has nothing live, and nothing that could be put back.
-        let live = listed.as_ref().and_then(|view| view.domain.facts.live);
+        let live = listed.as_ref().and_then(|view| view.domain.live());
         let previous = listed.as_ref().and_then(|view| view.domain.previous);
         let now = self.context.clock.now();
         let shown = |record: &CertificateRecord| {

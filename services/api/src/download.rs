@@ -97,7 +97,7 @@ impl DomainsService {
     async fn live_certificate(&self, name: &DomainName) -> Result<Certificate, Status> {
         let store = &self.context.store;
         let view = store.domain(name).await.map_err(|problem| from_store(&problem))?;
-        let live = view.ok_or_else(|| not_found(name))?.domain.facts.live;
+        let live = view.ok_or_else(|| not_found(name))?.domain.live();
         let nothing = || {
             let sentence = format!("{name} has no active certificate yet: `domain show` says why");
             error(Code::FailedPrecondition, "NO_CERTIFICATE", sentence)

@@ -19,7 +19,7 @@ pub(crate) fn of_domain(view: &DomainView, now: Timestamp) -> v1::Domain {
         status: v1::Status::from(domain.recorded).into(),
         source: v1::Source::from(domain.source).into(),
         created_at: Some(to_timestamp(domain.created_at)),
-        expires_at: domain.facts.live.map(|live| to_timestamp(live.not_after)),
+        expires_at: domain.live().map(|live| to_timestamp(live.not_after)),
         reason: why,
         activity: domain.activity.as_str().to_owned(),
         next_attempt_at: view.next_attempt_at.map(to_timestamp),
@@ -49,7 +49,7 @@ fn situation_of(view: &DomainView) -> Situation {
         status: domain.recorded,
         source: domain.source,
         reason: domain.reason(),
-        renewal_blocked: domain.recorded == Status::Success && domain.facts.block.is_some(),
+        renewal_blocked: domain.recorded == Status::Success && domain.block().is_some(),
         served: view.certificate.as_ref().map(|certificate| ServedCertificate {
             not_after: certificate.not_after,
             source: certificate.source,

@@ -147,7 +147,7 @@ fn issuance(overview: &Overview, now: Timestamp) -> Vec<v1::IssuanceDay> {
 async fn buckets(context: &Context, now: Timestamp) -> Result<Vec<v1::BudgetBucket>, StoreError> {
     let mut buckets = Vec::new();
     for issuer in &context.config.acme.issuers {
-        let left = budget::left(&context.store, issuer, now).await?;
+        let left = budget::left(&context.store, &issuer.name, &issuer.ca_limits(), now).await?;
         buckets.extend(left.into_iter().map(|left| v1::BudgetBucket {
             issuer: issuer.name.clone(),
             limit: left.what.to_owned(),

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use crate::administration::AdministrationService;
@@ -59,14 +60,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let notifications = NotificationsService::new(&context, authenticator.clone());
     let notifications = NotificationsServer::new(notifications).max_decoding_message_size(MAX_MESSAGE);
     let Services { domains, jobs, sessions, runner } = services(&context, authenticator)?;
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<DomainsServer<DomainsService>>().await;
-    reporter.set_serving::<JobsServer<JobsService>>().await;
-    reporter.set_serving::<SessionsServer<SessionsService>>().await;
-    reporter.set_serving::<AdministrationServer<AdministrationService>>().await;
-    reporter.set_serving::<NotificationsServer<NotificationsService>>().await;
-    tokio::spawn(say_that_it_goes(reporter, context.stop.clone()));
-
+    let health = health(context.stop.clone()).await;
     let mut server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -149,7 +143,19 @@ fn services(context: &Context, authenticator: Authenticator) -> Result<Services,
     Ok(Services { domains: BoundedDomains::new(service), jobs, sessions, runner })
 }
 
-/// At the drain `grpc.health.v1` says it as `/readyz` does, for clients that choose among copies by it.
+/// `grpc.health.v1`, for clients that choose among copies by it.
+async fn health(stop: Stop) -> HealthServer<impl Health> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<DomainsServer<DomainsService>>().await;
+    reporter.set_serving::<JobsServer<JobsService>>().await;
+    reporter.set_serving::<SessionsServer<SessionsService>>().await;
+    reporter.set_serving::<AdministrationServer<AdministrationService>>().await;
+    reporter.set_serving::<NotificationsServer<NotificationsService>>().await;
+    tokio::spawn(say_that_it_goes(reporter, stop));
+    health
+}
+
+/// At the drain `grpc.health.v1` says it as `/readyz` does.
 async fn say_that_it_goes(reporter: HealthReporter, stop: Stop) {
     stop.drain().cancelled().await;
     reporter.set_service_status("", ServingStatus::NotServing).await;

@@ -251,7 +251,7 @@ async fn generate_orders_only_what_is_due_unless_forced() {
     case.commands.generate(&case.name, true, &BY).await.unwrap();
     let row = case.row().await;
     assert_eq!((row.revision, row.recorded), (2, Status::Success), "what is live goes on serving");
-    assert_eq!(row.facts.live.map(|live| live.certificate), Some(live));
+    assert_eq!(row.live().map(|live| live.certificate), Some(live));
     let work = case.work().await;
     assert_eq!(work[0], (WorkKind::Issue, Cause::Requested, Some(case.clock.now())));
     assert_eq!((work[1].0, work[1].1), (WorkKind::Upload, Cause::Compare), "and being compared");
@@ -337,7 +337,7 @@ async fn importing_over_a_generated_certificate_switches_in_one_step() {
     assert!(tx.fence(&lease).await.unwrap_err().is_lease_lost());
     drop(tx);
     let row = case.row().await;
-    assert_eq!(row.facts.live.map(|live| live.certificate), Some(generated), "it serves until then");
+    assert_eq!(row.live().map(|live| live.certificate), Some(generated), "it serves until then");
     assert_eq!((row.recorded, row.source), (Status::Success, Source::Text));
     assert_eq!(case.work().await.len(), 1, "nothing is renewed");
     assert_eq!(case.uploaded().await, pasted.id());
@@ -381,7 +381,7 @@ async fn generating_over_a_pasted_certificate_works_directly_and_after_a_delete(
         let work = case.work().await;
         assert_eq!(work[0], (WorkKind::Issue, Cause::Requested, Some(case.clock.now())));
         if !delete_first {
-            let live = view.domain.facts.live.map(|live| live.certificate);
+            let live = view.domain.live().map(|live| live.certificate);
             assert_eq!((live, view.domain.recorded), (Some(pasted), Status::Success), "it serves until then");
         }
     }

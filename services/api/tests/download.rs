@@ -6,7 +6,7 @@ mod served;
 
 use std::process::Command;
 
-use domain::{CertificateId, DomainName, HistoryKind, Live, Role};
+use domain::{CertificateId, DomainName, Facts, HistoryKind, Live, Role};
 use p12_keystore::KeyStore;
 use proto::v1;
 use rcgen::{
@@ -248,8 +248,9 @@ async fn a_live_pointer_to_another_names_certificate_gives_nothing() {
     let store = served.context.store.clone();
     let mut tx = store.begin("attack").await.unwrap();
     let victim = tx.domain(&DomainName::parse("other.example.com").unwrap()).await.unwrap().unwrap();
-    let mut domain = tx.domain(&DomainName::parse(NAME).unwrap()).await.unwrap().unwrap();
-    domain.facts.live = victim.facts.live;
+    let domain = tx.domain(&DomainName::parse(NAME).unwrap()).await.unwrap().unwrap();
+    let facts = Facts { live: victim.live(), ..domain.stored_facts().clone() };
+    let domain = domain.with_stored_facts(facts);
     tx.update_domain(&domain).await.unwrap();
     tx.commit().await.unwrap();
     let token = served.token(Role::Admin, |_| {}).await;

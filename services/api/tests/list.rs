@@ -50,7 +50,8 @@ async fn filled() -> (Served, String) {
             }
         };
         let facts = Facts { upload_failing: failing, live, block, ..Facts::default() };
-        tx.update_domain(&Domain { source, facts, ..row }).await.unwrap();
+        row.source = source;
+        tx.update_domain(&row.with_stored_facts(facts)).await.unwrap();
         tx.commit().await.unwrap();
     }
     (served, token)

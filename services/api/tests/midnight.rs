@@ -38,6 +38,7 @@ async fn midnight(served: &Served, day: &str, labels: &[&str], unchanged: &[&str
     tx.commit().await.unwrap();
 }
 
+#[expect(clippy::too_many_lines, reason = "a story from beginning to end")]
 #[tokio::test]
 async fn a_days_report_has_its_outcomes_and_the_difference_to_the_day_before() {
     let clock = Arc::new(ManualClock::new("2026-11-30T17:00:00Z".parse().unwrap()));

@@ -84,7 +84,7 @@ async fn for_the_live_certificate_another_one_is_ordered_and_it_goes_on_serving(
     let before = case.row().await;
     let revoking = case.commands.revoke(&case.name, None, COMPROMISE, &BY).await.unwrap();
     assert_eq!(revoking.sha256, live.summary.sha256, "none named: the live one");
-    assert_eq!(revoking.domain.unwrap().domain.facts.live, before.facts.live);
+    assert_eq!(revoking.domain.unwrap().domain.live(), before.live());
     assert_eq!(case.row().await.revision, before.revision + 1);
     let now = case.clock.now();
     let issue = case.work_of(WorkKind::Issue).await.unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use domain::sentence::NamedZone;
 use domain::{
-    Activity, Cause, CertificateId, Domain, EdgesBehind, EventKind, HistoryKind, HttpsSwitch,
-    InvalidTransition, Lease, Live, Reason, Retry, SWITCHED_ON, Source, Work, WorkKind, renewal_point,
+    Activity, Cause, Domain, EdgesBehind, EventKind, HistoryKind, HttpsSwitch, InvalidTransition, Lease,
+    Live, Reason, Retry, SWITCHED_ON, Source, Work, WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::Renewal;
@@ -15,6 +15,7 @@ use store::{Certificate, Entry, LastStep, Step, Write};
 use crate::ACTOR;
 use crate::upload::described;
 
+pub(crate) use self::removal::Holding;
 pub(crate) use self::withheld::{Shown, Withheld};
 
 /// Delay of the first comparison after an upload: accidental overwrites happen soon after it.
@@ -25,7 +26,7 @@ const FRESH_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// Attempts at fetching a revocation list before an upload goes without it: within a minute.
 const ATTEMPTS_AT_LIST: u32 = 3;
 /// Retry interval while the guard after a restore is up.
-pub(crate) const GUARDED_DELAY: SignedDuration = SignedDuration::from_mins(1);
+const GUARDED_DELAY: SignedDuration = SignedDuration::from_mins(1);
 /// A new certificate's CA is first asked when to renew it after this time, plus a random part of the spread
 /// (seconds).
 const FIRST_QUESTION_DELAY: SignedDuration = SignedDuration::from_hours(1);
@@ -138,7 +139,7 @@ impl Decider<'_> {
     /// ordered, or the customer must paste one; the live certificate continues to be compared.
     pub(crate) fn of_no_use(&self, domain: &Domain, certificate: &Certificate) -> Decided<LastStep> {
         let step = Step::new("upload_of_no_use", self.lease, domain);
-        if is_live(domain, certificate.id()) {
+        if domain.is_live(certificate.id()) {
             return Ok(step.done());
         }
         let step = match certificate.summary.source {
@@ -148,7 +149,7 @@ impl Decider<'_> {
                 step.becomes(domain.clone().upload_given_up(Reason::PastedEnded { at })?)
             }
         };
-        Ok(match domain.facts.live.filter(|live| self.now < live.not_after) {
+        Ok(match domain.serving(self.now) {
             Some(live) => step.then(Work {
                 certificate: Some(live.certificate),
                 attempts: 0,
@@ -185,7 +186,7 @@ impl Decider<'_> {
 
     /// C4 shows our certificate; `sent` if this run put it there.
     pub(crate) fn live(&self, domain: &Domain, task: &Task, sent: bool) -> Decided<LastStep> {
-        let is_new = !is_live(domain, task.certificate.id());
+        let is_new = !domain.is_live(task.certificate.id());
         let step = Step::new("upload_live", self.lease, domain);
         let step = if is_new || sent || !is_settled(domain) {
             let ends = NamedZone::utc().time(task.certificate.summary.not_after);
@@ -213,11 +214,11 @@ impl Decider<'_> {
         entry: Entry<'static>,
     ) -> Decided<Step> {
         let summary = &certificate.summary;
-        let is_new = !is_live(domain, summary.id);
+        let is_new = !domain.is_live(summary.id);
         let live = Live { certificate: summary.id, not_after: certificate.ends_at() };
         let mut after = domain.clone().uploaded(live)?;
         // Uploading the live certificate again does not remove an obstacle to its renewal.
-        if !is_new && let Some(reason) = domain.facts.block.clone() {
+        if !is_new && let Some(reason) = domain.block().cloned() {
             after = after.blocked(reason)?;
         }
         let renewal = self.renewal_of(&after, certificate);
@@ -273,14 +274,14 @@ impl Decider<'_> {
     /// C4 does not know the domain. `c4s_fault`: C4 reports so many domains as unknown that its answer is not
     /// believed.
     pub(crate) fn unknown(&self, domain: &Domain, c4s_fault: bool) -> Decided<LastStep> {
-        let again = domain.facts.missing.is_some();
+        let again = domain.missing().is_some();
         let attempts = if again { self.lease.work.attempts + 1 } else { 1 };
         let after = domain.clone().unknown_to_c4(self.now, c4s_fault)?;
         let mut due_at = Retry::Unknown.due(attempts, self.now);
-        if !after.facts.unknown_to_c4 {
+        if !after.is_unknown_to_c4() {
             due_at = due_at.or_else(|| self.now.checked_add(Retry::MISSING_INTERVAL).ok());
         }
-        let told = again && domain.facts.unknown_to_c4 == after.facts.unknown_to_c4;
+        let told = again && domain.is_unknown_to_c4() == after.is_unknown_to_c4();
         let message = Reason::UnknownToC4.message(&domain.name);
         let entry = (!told).then(|| Entry::new(HistoryKind::UnknownToC4, ACTOR, message));
         let next = Work { attempts, ..self.next(Cause::Retry, due_at) };
@@ -308,7 +309,7 @@ impl Decider<'_> {
         reason: Reason,
         retry_after: Option<Duration>,
     ) -> Decided<LastStep> {
-        let was = domain.facts.upload_failing.as_ref();
+        let was = domain.upload_failing();
         let attempts = if was.is_some() { self.lease.work.attempts + 1 } else { 1 };
         let entry = (was != Some(&reason))
             .then(|| task.entry(HistoryKind::UploadFailed, reason.message(&domain.name)));
@@ -335,14 +336,10 @@ impl Decider<'_> {
     }
 }
 
-pub(crate) fn is_live(domain: &Domain, certificate: CertificateId) -> bool {
-    domain.facts.live.is_some_and(|live| live.certificate == certificate)
-}
-
 /// Whether a comparison without a difference has nothing to repair.
 fn is_settled(domain: &Domain) -> bool {
-    domain.facts.missing.is_none()
-        && domain.facts.upload_failing.is_none()
+    domain.missing().is_none()
+        && domain.upload_failing().is_none()
         && !matches!(domain.activity, Activity::Uploading | Activity::VerifyingEdges)
 }
 
@@ -359,12 +356,13 @@ fn issue(domain: &Domain, due_at: Timestamp) -> Work {
 }
 
 mod paused;
+mod removal;
 mod withheld;
 
 /// The customer switched HTTPS off, after it was on, or on again, which resumes a resting domain.
 fn switched(step: Step, task: &Task) -> Decided<Step> {
     let after = step.after.clone();
-    Ok(match (task.is_https_on, after.facts.https) {
+    Ok(match (task.is_https_on, after.https()) {
         (Some(false), HttpsSwitch::On) => {
             let entry = Entry::new(HistoryKind::HttpsOff, ACTOR, Reason::HttpsOff.message(&after.name));
             step.becomes(after.https_off()?).told(Some(entry))

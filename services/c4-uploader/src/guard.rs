@@ -12,7 +12,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use domain::{Domain, DomainName, HistoryKind};
+use domain::{DomainName, HistoryKind};
 use jiff::SignedDuration;
 use runtime::Context;
 use store::{Entry, RestoreGuard, StoreError, Tx};
@@ -205,16 +205,15 @@ impl Guard {
     async fn note_ahead(&self, tx: &mut Tx, compared: &Compared) -> Result<(), StoreError> {
         let Some(held) = &compared.held else { return Ok(()) };
         let Some(domain) = tx.domain(&compared.name).await? else { return Ok(()) };
-        let live = domain.facts.live.map(|live| live.certificate);
+        let live = domain.live().map(|live| live.certificate);
         if domain.deleted_at.is_some() || live != compared.live.as_ref().map(|live| live.id) {
             return Ok(());
         }
-        let ahead = domain.note_ahead(Some(&held.sha256), self.context.clock.now());
         let holds = described(Some(&held.sha256));
         let message = format!(
             "C4 has had an upload that is not stored here, and holds {holds}. What is live here has ended; a new one goes over it."
         );
-        let after = Domain { ahead_at_c4: Some(ahead), ..domain.clone() };
+        let after = domain.left_behind(&held.sha256, self.context.clock.now());
         tx.apply(Some(&domain), &after, Some(Entry::new(HistoryKind::AheadAtC4, ACTOR, message))).await
     }
 

@@ -1,4 +1,4 @@
-//! Commits the steps of one upload. Each step is decided in `decide.rs`.
+//! Commits the steps of one upload, comparison or removal. Each step is decided in `decide.rs`.
 //!
 //! Work of an older revision of the name, or of a deleted name, is dropped: its lease is ended, so that the sweep
 //! does not find it again.
@@ -11,9 +11,9 @@ use runtime::{Context, JobError};
 use store::{Certificate, Finished, LastStep, Revocation, Step, StoreError};
 
 use crate::ACTOR;
-use crate::decide::{Decider, FIRST_QUESTION_SPREAD, Shown, Task, UploadError, Withheld, is_live};
+use crate::decide::{Decider, FIRST_QUESTION_SPREAD, Shown, Task, UploadError, Withheld};
 
-/// The journal of one upload.
+/// The journal of one piece of work.
 pub(crate) struct Journal<'a> {
     context: &'a Context,
     lease: &'a Lease,
@@ -58,7 +58,7 @@ impl<'a> Journal<'a> {
         let Some(domain) = listed.filter(|domain| domain.revision == work.revision) else {
             return self.dropped().await.map(Taken::Needless);
         };
-        let is_live = is_live(&domain, certificate.id());
+        let is_live = domain.is_live(certificate.id());
         let is_of_no_use = certificate.withdrawn && !is_live;
         if is_of_no_use || certificate.summary.not_after <= self.context.clock.now() {
             return self.of_no_use(&domain, &certificate).await.map(Taken::Needless);
@@ -67,7 +67,7 @@ impl<'a> Journal<'a> {
             tracing::info!(certificate.id = %certificate.id(), "it cannot be used yet");
             return Ok(Taken::Needless(self.end(&later).await?));
         }
-        let is_failing = domain.facts.upload_failing.is_some();
+        let is_failing = domain.upload_failing().is_some();
         Ok(Taken::Yes(Task { domain, certificate, sealed_key, is_live, is_failing, is_https_on: None }))
     }
 
@@ -225,7 +225,8 @@ impl<'a> Journal<'a> {
         Ok(finished)
     }
 
-    async fn kept(
+    /// Commits a step that keeps the lease.
+    pub(crate) async fn kept(
         &self,
         domain: &Domain,
         decide: impl Fn(&Decider<'_>, &Domain) -> Result<Step, InvalidTransition>,
@@ -238,7 +239,8 @@ impl<'a> Journal<'a> {
         }
     }
 
-    async fn ended(
+    /// Commits a step that ends the lease.
+    pub(crate) async fn ended(
         &self,
         domain: &Domain,
         decide: impl Fn(&Decider<'_>, &Domain) -> Result<LastStep, InvalidTransition>,
@@ -251,8 +253,8 @@ impl<'a> Journal<'a> {
     }
 
     /// The work is obsolete; an error if even its row belongs to another worker.
-    async fn dropped(&self) -> Result<Finished, JobError> {
-        tracing::info!("dropped: the upload is of no use any more");
+    pub(crate) async fn dropped(&self) -> Result<Finished, JobError> {
+        tracing::info!("dropped: the work is of no use any more");
         self.end(&LastStep::dropped(self.lease)).await
     }
 

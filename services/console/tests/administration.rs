@@ -82,6 +82,7 @@ async fn every_page_and_form_is_for_administrators_alone_and_names_the_role() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a story from beginning to end")]
 #[tokio::test]
 async fn a_user_is_added_signs_in_and_is_disabled() {
     let served = served().await;

@@ -64,7 +64,7 @@ impl Decider<'_> {
     /// Preflight no longer finds a block: from now on, the reason shown is the one that still delays the domain.
     pub(crate) fn cleared(&self, domain: &Domain) -> Decided<Step> {
         let after = domain.clone().clear()?;
-        let is_on_again = domain.facts.https == HttpsSwitch::Off && after != *domain;
+        let is_on_again = domain.https() == HttpsSwitch::Off && after != *domain;
         let entry = is_on_again.then(|| Entry::new(HistoryKind::HttpsOn, ACTOR, SWITCHED_ON));
         Ok(self.step("preflight_passed", domain).becomes(after).told(entry))
     }
@@ -290,7 +290,7 @@ impl Decider<'_> {
         if let Retry::Renewal { .. } = retry {
             delay = delay.map(|delay| jittered(delay, self.random));
         }
-        if after.facts.missing.is_some() && !after.facts.unknown_to_c4 {
+        if after.missing().is_some() && !after.is_unknown_to_c4() {
             delay = delay.or(Some(Retry::MISSING_INTERVAL));
         }
         let due_at = self.now.checked_add(delay?).ok()?;
@@ -341,7 +341,7 @@ const ISSUED: &str = "issued";
 
 /// Whether CAA blocks the domain; CAA is checked per CA, after preflight.
 pub(crate) fn is_forbidden_by_caa(domain: &Domain) -> bool {
-    matches!(domain.facts.block, Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. }))
+    matches!(domain.block(), Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. }))
 }
 
 fn update(order: Order, from: &'static str) -> Write {

@@ -144,7 +144,7 @@ impl Ending {
             | Self::StillAtIt { .. } => Retry::CouldNotAsk,
             Self::Refused { reason: Reason::CertificateRejected { .. }, .. } => Retry::Rejected,
             Self::Blocked(_) | Self::Resting(_) | Self::Refused { .. } | Self::ChallengeInvalid { .. } => {
-                match domain.facts.live {
+                match domain.live() {
                     Some(live) if now < live.not_after && !is_withdrawn => {
                         Retry::Renewal { left: live.not_after.duration_since(now) }
                     }

@@ -356,7 +356,7 @@ impl<'a> Issuance<'a> {
     /// DNS failed. The first failure has no consequence; the cause is looked for when DNS fails again.
     async fn dns_fails(&self, domain: &Domain, fails: DnsFails) -> Ending {
         let now = self.role.context.clock.now();
-        let Some(since) = domain.facts.dns_failing_since else {
+        let Some(since) = domain.dns_failing_since() else {
             return Ending::DnsFails { detail: fails.detail };
         };
         let is_long = now.duration_since(since) >= DNS_MAY_FAIL;
@@ -370,7 +370,7 @@ impl<'a> Issuance<'a> {
     /// A failed rehearsal may have met one of our own processes while it was starting, so it becomes a reason only
     /// after several failures in a row.
     fn once_more(&self, domain: &Domain, rehearsed: Verdict<()>) -> Verdict<()> {
-        let was_blamed = matches!(domain.facts.block, Some(Reason::ChallengeUnreachable { .. }));
+        let was_blamed = matches!(domain.block(), Some(Reason::ChallengeUnreachable { .. }));
         match rehearsed {
             Verdict::Blocked(Reason::ChallengeUnreachable { found })
                 if !was_blamed && self.attempts() < BLAMED_AFTER =>
@@ -388,7 +388,7 @@ impl<'a> Issuance<'a> {
 
     /// Returns the live certificate.
     async fn live(&self, domain: &Domain) -> Result<Option<Certificate>, JobError> {
-        match domain.facts.live {
+        match domain.live() {
             Some(live) => Ok(self.role.context.store.certificate(self.name, live.certificate).await?),
             None => Ok(None),
         }
@@ -446,7 +446,7 @@ pub(crate) fn replaced(live: &Certificate, account: AccountId) -> Option<Renewal
 
 /// The reason of the last failed challenge. Another obstacle may have replaced it since and be gone by now.
 fn why_it_rests(domain: &Domain) -> Reason {
-    match &domain.facts.block {
+    match domain.block() {
         Some(
             reason @ (Reason::ChallengeInvalid { .. }
             | Reason::ChallengeFailedAtEdge { .. }

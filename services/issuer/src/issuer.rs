@@ -10,7 +10,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use acme::budget::limits;
 use acme::{AccountKey, AcmeError, Ca, Problem, ensure_account, register_again, settle_rollover};
 use domain::budget::{Charge, Exempt, Lane, Limits};
 use domain::{Clock, DomainName, OrderId, Reason};
@@ -37,7 +36,7 @@ impl Issuer {
     pub(crate) fn new(ca: Ca, settings: &AcmeIssuer) -> Self {
         Self {
             ca: Arc::new(ca),
-            limits: limits(settings),
+            limits: settings.ca_limits(),
             breaker: Breaker::default(),
             identities: settings.caa_identities.clone(),
             account: tokio::sync::Mutex::default(),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use acme::{ChallengeResponse, Delivered, budget};
 use domain::budget::{Charge, Wait};
-use domain::{CertificateSummary, Domain, HttpsSwitch, InvalidTransition, Lease, Order};
+use domain::{CertificateSummary, Domain, InvalidTransition, Lease, Order};
 use jiff::Timestamp;
 use preflight::Probe;
 use runtime::{Context, JobError};
@@ -91,12 +91,7 @@ impl Journal {
         reason = "the method itself is of one lifetime, the closure of any"
     )]
     pub(crate) async fn cleared(&self) -> Result<(), JobError> {
-        let domain = self.domain();
-        let mut cleared = domain.clone().clear()?;
-        if domain.facts.https == HttpsSwitch::Unknown {
-            cleared.facts.https = HttpsSwitch::Unknown;
-        }
-        if cleared == domain {
+        if self.domain().is_clear() {
             return Ok(());
         }
         self.kept(|decider, domain| decider.cleared(domain)).await

@@ -84,7 +84,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
 async fn show_budget(context: &Context) -> Result<(), RoleError> {
     loop {
         for issuer in &context.config.acme.issuers {
-            let left = acme::budget::left(&context.store, issuer, context.clock.now()).await;
+            let (limits, now) = (issuer.ca_limits(), context.clock.now());
+            let left = acme::budget::left(&context.store, &issuer.name, &limits, now).await;
             for left in left.unwrap_or_default() {
                 let labels = [("issuer", issuer.name.clone()), ("limit", left.what.to_owned())];
                 metrics::gauge!("ssl_manager_budget_left", &labels).set(f64::from(left.orders));

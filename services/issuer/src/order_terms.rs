@@ -7,7 +7,7 @@ use store::Certificate;
 
 /// Whether a certificate is issued and only has to be uploaded: then nothing is ordered, unless its renewal is due.
 pub(crate) fn is_undelivered(certificate: &Certificate, domain: &Domain, now: Timestamp) -> bool {
-    let is_live = domain.facts.live.is_some_and(|live| live.certificate == certificate.id());
+    let is_live = domain.is_live(certificate.id());
     !is_live
         && !domain.has_overtaken(certificate.created_at)
         && !certificate.withdrawn
@@ -37,7 +37,7 @@ pub(crate) fn lane(
     pre_expiry: SignedDuration,
     now: Timestamp,
 ) -> Lane {
-    match domain.facts.live {
+    match domain.live() {
         Some(_) if is_withdrawn => Lane::Expiring,
         Some(live) if live.not_after.duration_since(now) < pre_expiry / 2 => Lane::Expiring,
         Some(_) => Lane::Renewal,

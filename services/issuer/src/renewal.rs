@@ -172,7 +172,7 @@ async fn live(role: &IssuerRole, name: &DomainName) -> Result<Option<(Domain, Ce
     let Some(domain) = store.domain(name).await?.map(|view| view.domain) else {
         return Ok(None);
     };
-    let Some(live) = domain.facts.live else {
+    let Some(live) = domain.live() else {
         return Ok(None);
     };
     let certificate = store.certificate(name, live.certificate).await?;

@@ -5,40 +5,26 @@
 //! [`domain::RevocationReason::REPLACED_WITHIN`]; the cause of the wait is in the history. Nothing here depends on
 //! the name's revision: a name may be added, deleted and rolled back meanwhile, and its certificate is still revoked.
 //! So each step is conditional on the revocation's own row. A repeated request, or one after a crash between the CA's
-//! answer and our commit, gets the CA's answer that the certificate is already revoked.
+//! answer and our commit, gets the CA's answer that the certificate is already revoked. What is stored is decided in
+//! `revocation/decide.rs`.
+
+mod decide;
 
 use std::sync::Arc;
 
 use acme::{AccountKey, AcmeError, open_account};
-use domain::sentence::NamedZone;
-use domain::{
-    Cause, Domain, HistoryEntry, HistoryKind, Lease, Outbound, Pause, Reason, Retry, RevocationState, Source,
-    Work, WorkKind,
-};
+use domain::{Domain, HistoryEntry, InvalidTransition, Lease, Pause, RevocationState};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::{Account, Certificate, Entry, Finished, Revocation, StoreError, Tx};
 
 use crate::IssuerRole;
 use crate::issuer::Issuer;
+use crate::revocation::decide::{Change, Outcome, RevocationDecider, RevocationStep};
 
 const ACTOR: &str = "issuer";
-/// The uploader makes the revocation due when the replacement is live; this interval covers the cases it misses.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 /// Wait for a rate-limited CA without Retry-After.
 const WITHOUT_RETRY_AFTER: SignedDuration = SignedDuration::from_mins(1);
-
-/// The result of one revocation.
-enum Outcome {
-    /// It has ended, successfully or not.
-    Over,
-    /// Its replacement is not live yet.
-    Waits(Timestamp),
-    /// The CA gave no conclusive answer; it is not asked again before that time.
-    Again(Option<Timestamp>),
-    /// An operator has paused requests to the CA.
-    Paused,
-}
 
 /// The CA's answer.
 enum Answer {
@@ -60,33 +46,13 @@ struct RevokingAccount<'a> {
 /// Performs the due revocations of a name.
 pub(crate) async fn run(role: &IssuerRole, lease: &Lease) -> Result<Finished, JobError> {
     let store = &role.context.store;
-    let mut due: Option<Timestamp> = None;
-    let mut attempts = 0;
-    let mut paused_for = None;
+    let mut outcomes = Vec::new();
     for revocation in store.revocations(&lease.work.name).await? {
-        if revocation.state != RevocationState::Asked {
-            continue;
+        if revocation.state == RevocationState::Asked {
+            outcomes.push(DueRevocation { role, revocation: &revocation }.step().await?);
         }
-        let one = DueRevocation { role, revocation: &revocation };
-        let at = match one.step().await? {
-            Outcome::Over => continue,
-            Outcome::Waits(at) => at,
-            Outcome::Paused => {
-                paused_for = Some(Outbound::Ca);
-                attempts = attempts.max(lease.work.attempts);
-                role.context.clock.now() + Pause::LOOK_AGAIN
-            }
-            Outcome::Again(not_before) => {
-                attempts = lease.work.attempts.saturating_add(1);
-                let now = role.context.clock.now();
-                let planned = Retry::CouldNotAsk.due(attempts, now).unwrap_or(now);
-                not_before.map_or(planned, |not_before| planned.max(not_before))
-            }
-        };
-        due = Some(due.map_or(at, |due| due.min(at)));
     }
-    let next =
-        due.map(|due_at| Work { cause: Cause::Retry, attempts, due_at: Some(due_at), ..lease.work.clone() });
+    let (next, paused_for) = decide::next(&lease.work, &outcomes, role.context.clock.now());
     let tx = store.begin("revocations_looked_at").await?;
     Ok(tx.end_paused(lease, next.as_ref(), paused_for).await?)
 }
@@ -103,7 +69,7 @@ impl DueRevocation<'_> {
         let stored = self.role.context.store.certificate(name, *certificate).await?;
         let certificate = stored.ok_or_else(|| JobError::Other("the certificate is gone".to_owned()))?;
         if certificate.summary.not_after <= self.now() {
-            self.ended(&certificate).await?;
+            self.commit(&certificate, |_, domain| Ok(Some(RevocationDecider::ended(domain)))).await?;
             return Ok(Outcome::Over);
         }
         if let Some(until) = self.waits(&certificate).await? {
@@ -117,7 +83,10 @@ impl DueRevocation<'_> {
             Answer::Refused(why) => self.refused(&certificate, &why).await?,
             Answer::Again(not_before) => return Ok(Outcome::Again(not_before)),
             Answer::Paused(pause) => {
-                self.paused(&certificate, *pause).await?;
+                let paused = |decider: &RevocationDecider<'_>, domain: &Domain| {
+                    Ok(decider.paused(domain, (*pause).clone()))
+                };
+                self.commit(&certificate, paused).await?;
                 return Ok(Outcome::Paused);
             }
         }
@@ -125,43 +94,15 @@ impl DueRevocation<'_> {
         Ok(Outcome::Over)
     }
 
-    /// The time until which it waits, if the certificate is served and can still be replaced in time; a new reason
-    /// for the wait is added to the history.
+    /// The time until which it waits; a new reason for the wait is added to the history.
     async fn waits(&self, certificate: &Certificate) -> Result<Option<Timestamp>, JobError> {
-        let (mut tx, domain) = self.open("revocation_looked_at").await?;
-        let (now, until) = (self.now(), self.revocation.waits_until);
-        if !serves(&domain, certificate) || until <= now {
-            return Ok(None);
-        }
-        let reason = domain.reason();
-        let code = reason.as_ref().map_or("", Reason::code);
-        if code != self.revocation.waiting_for {
-            tx.note_revocation(certificate.id(), code).await?;
-            if let Some(reason) = reason {
-                let message = format!(
-                    "Not revoked yet, for its replacement cannot be had: {} It is revoked on {} all the same.",
-                    reason.message(&domain.name),
-                    NamedZone::utc().time(until)
-                );
-                self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
-                    .await?;
-            }
-            tx.commit().await?;
-        }
-        Ok(Some((now + LOOK_AGAIN).min(until)))
-    }
-
-    /// Requests to the CA are paused; added to the history the first time.
-    async fn paused(&self, certificate: &Certificate, pause: Pause) -> Result<(), JobError> {
-        let (mut tx, domain) = self.open("revocation_paused").await?;
-        let reason = Reason::PausedByOperator { pause };
-        if reason.code() != self.revocation.waiting_for {
-            tx.note_revocation(certificate.id(), reason.code()).await?;
-            let message = format!("Not revoked yet. {}", reason.message(&domain.name));
-            self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
-                .await?;
-        }
-        Ok(tx.commit().await?)
+        let mut until = None;
+        let waiting = |decider: &RevocationDecider<'_>, domain: &Domain| {
+            until = decider.waits_until(domain);
+            Ok(until.and_then(|_| decider.waiting(domain)))
+        };
+        self.commit(certificate, waiting).await?;
+        Ok(until)
     }
 
     async fn ask(&self, certificate: &Certificate) -> Result<Answer, JobError> {
@@ -274,53 +215,18 @@ impl DueRevocation<'_> {
     }
 
     async fn revoked(&self, certificate: &Certificate) -> Result<(), JobError> {
-        let (mut tx, domain) = self.open("revocation_revoked").await?;
-        let now = self.now();
-        tx.end_revocation(certificate.id(), RevocationState::Revoked).await?;
-        let reason = self.revocation.reason.in_words();
-        let mut message = format!("Revoked at the certificate authority, as {reason}.");
-        let mut after = domain.clone();
-        if serves(&domain, certificate) {
-            after = domain.clone().revoked(now)?;
-            message.push_str(" Nothing has replaced it: browsers may refuse what is served.");
-            self.want_another(&mut tx, &domain).await?;
-        }
-        self.tell(&mut tx, &domain, &after, HistoryKind::Revoked, message, certificate).await?;
-        tx.commit().await?;
+        self.commit(certificate, |decider, domain| decider.revoked(domain).map(Some)).await?;
         metrics::counter!("ssl_manager_revocations_total", "result" => "revoked").increment(1);
-        tracing::info!(domain = %domain.name, sha256 = certificate.summary.sha256, "certificate revoked");
+        let name = &self.revocation.name;
+        tracing::info!(domain = %name, sha256 = certificate.summary.sha256, "certificate revoked");
         Ok(())
     }
 
-    /// Makes the next certificate due, unless an issuance is already scheduled.
-    async fn want_another(&self, tx: &mut Tx, domain: &Domain) -> Result<(), JobError> {
-        if domain.source != Source::C4 || tx.work(&domain.name, WorkKind::Issue).await?.is_some() {
-            return Ok(());
-        }
-        let due = Work {
-            name: domain.name.clone(),
-            kind: WorkKind::Issue,
-            revision: domain.revision,
-            cause: Cause::Renewal,
-            attempts: 0,
-            due_at: Some(self.now()),
-            certificate: None,
-        };
-        Ok(tx.schedule(&due).await?)
-    }
-
-    /// A retry would not help: operations must act, then request the revocation again.
     async fn refused(&self, certificate: &Certificate, why: &str) -> Result<(), JobError> {
-        let (mut tx, domain) = self.open("revocation_refused").await?;
-        tx.end_revocation(certificate.id(), RevocationState::Refused).await?;
-        let message = format!(
-            "Not revoked: {why}. Operations must act (OPERATIONS.md, \"A certificate is not revoked\"), then ask again."
-        );
-        self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationFailed, message, certificate).await?;
-        tx.commit().await?;
+        self.commit(certificate, |_, domain| Ok(Some(RevocationDecider::refused(domain, why)))).await?;
         metrics::counter!("ssl_manager_revocations_total", "result" => "refused").increment(1);
         tracing::error!(
-            domain = %domain.name,
+            domain = %self.revocation.name,
             sha256 = certificate.summary.sha256,
             why,
             "the CA does not revoke a certificate"
@@ -328,20 +234,26 @@ impl DueRevocation<'_> {
         Ok(())
     }
 
-    /// The certificate ended by itself.
-    async fn ended(&self, certificate: &Certificate) -> Result<(), JobError> {
-        let (mut tx, domain) = self.open("revocation_ended").await?;
-        tx.end_revocation(certificate.id(), RevocationState::Ended).await?;
-        let message = "It ended before it could be revoked.".to_owned();
-        self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationFailed, message, certificate).await?;
-        Ok(tx.commit().await?)
-    }
-
-    async fn open(&self, step: &'static str) -> Result<(Tx, Domain), JobError> {
-        let mut tx = self.role.context.store.begin(step).await?;
+    /// Commits the decision about the name's present row, if there is anything to store.
+    async fn commit(
+        &self,
+        certificate: &Certificate,
+        decide: impl FnOnce(&RevocationDecider<'_>, &Domain) -> Result<Option<RevocationStep>, InvalidTransition>,
+    ) -> Result<(), JobError> {
+        let mut tx = self.role.context.store.begin("revocation").await?;
         let domain = tx.domain(&self.revocation.name).await?;
         let domain = domain.ok_or_else(|| JobError::Other("the name is gone".to_owned()))?;
-        Ok((tx, domain))
+        let decider = RevocationDecider { revocation: self.revocation, certificate, now: self.now() };
+        let Some(step) = decide(&decider, &domain)? else { return Ok(()) };
+        match step.change {
+            Change::Ends(state) => tx.end_revocation(certificate.id(), state).await?,
+            Change::WaitsFor(code) => tx.note_revocation(certificate.id(), code).await?,
+        }
+        if let Some(renewal) = &step.renewal {
+            tx.schedule_if_none(renewal).await?;
+        }
+        self.tell(&mut tx, &domain, step, certificate).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Adds the history entry, also for a name that is off the list, whose row stays unchanged.
@@ -349,15 +261,14 @@ impl DueRevocation<'_> {
         &self,
         tx: &mut Tx,
         before: &Domain,
-        after: &Domain,
-        kind: HistoryKind,
-        message: String,
+        step: RevocationStep,
         certificate: &Certificate,
     ) -> Result<(), StoreError> {
-        let sha256 = Some(certificate.summary.sha256.clone());
+        let RevocationStep { kind, message, after, .. } = step;
+        let certificate_sha256 = Some(certificate.summary.sha256.clone());
         if before.deleted_at.is_none() {
-            let entry = Entry { kind, actor: ACTOR, message, certificate_sha256: sha256 };
-            return tx.apply(Some(before), after, Some(entry)).await;
+            let entry = Entry { kind, actor: ACTOR, message, certificate_sha256 };
+            return tx.apply(Some(before), &after, Some(entry)).await;
         }
         tx.append_history(HistoryEntry {
             name: before.name.clone(),
@@ -367,7 +278,7 @@ impl DueRevocation<'_> {
             status_from: None,
             status_to: before.status(self.now()),
             message,
-            certificate_sha256: sha256,
+            certificate_sha256,
         });
         Ok(())
     }
@@ -375,12 +286,6 @@ impl DueRevocation<'_> {
     fn now(&self) -> Timestamp {
         self.role.context.clock.now()
     }
-}
-
-/// Whether the certificate is served to visitors, as far as known.
-fn serves(domain: &Domain, certificate: &Certificate) -> bool {
-    let is_live = domain.facts.live.is_some_and(|live| live.certificate == certificate.id());
-    is_live && domain.deleted_at.is_none()
 }
 
 fn is_account_of(row: &Account, issuer: &Issuer) -> bool {

@@ -101,7 +101,7 @@ async fn told(context: &Context, notices: Vec<Notice>) -> Result<(Vec<Rendered>,
 fn holds(notice: &Notice, domain: &Domain, context: &Context) -> bool {
     match notice.kind {
         NoticeKind::CustomerActionNeeded => domain.who(context.clock.now()) == Some(Who::Customer),
-        NoticeKind::ExpiringBlocked => domain.facts.renewal_blocked(context.clock.now()),
+        NoticeKind::ExpiringBlocked => domain.is_renewal_blocked(context.clock.now()),
         _ => true,
     }
 }

@@ -90,25 +90,38 @@ impl DailyRecheck {
         Ok(names.len())
     }
 
-    /// Makes a domain's preflight due within the spread, unless an attempt is under way, which counts as done. A retry that
-    /// is due sooner keeps its time and becomes the recheck; an attempt that was asked for stays what it is.
     async fn plan(&self, tx: &mut Tx, domain: &Domain, now: Timestamp) -> Result<(), StoreError> {
-        let name = &domain.name;
-        if is_under_way(domain.activity) || tx.is_leased(name, WorkKind::Issue).await? {
-            return Ok(());
+        let is_leased = tx.is_leased(&domain.name, WorkKind::Issue).await?;
+        let planned = tx.work(&domain.name, WorkKind::Issue).await?;
+        match self.rechecked(domain, planned.as_ref(), is_leased, now) {
+            Some(work) => tx.schedule(&work).await,
+            None => Ok(()),
         }
-        let mut due_at = now + self.slot(name);
-        let planned = tx.work(name, WorkKind::Issue).await?;
-        if let Some((work, sooner)) = planned.as_ref().and_then(|work| Some((work, work.due_at?)))
+    }
+
+    /// A domain's recheck, due within the spread. None if an attempt is under way, which counts as done. A retry that is
+    /// due sooner keeps its time and becomes the recheck; an attempt that was asked for stays what it is.
+    fn rechecked(
+        &self,
+        domain: &Domain,
+        planned: Option<&Work>,
+        is_leased: bool,
+        now: Timestamp,
+    ) -> Option<Work> {
+        if is_under_way(domain.activity) || is_leased {
+            return None;
+        }
+        let mut due_at = now + self.slot(&domain.name);
+        if let Some((work, sooner)) = planned.and_then(|work| Some((work, work.due_at?)))
             && sooner <= due_at
         {
             if work.cause != Cause::Retry {
-                return Ok(());
+                return None;
             }
             due_at = sooner;
         }
-        tx.schedule(&Work {
-            name: name.clone(),
+        Some(Work {
+            name: domain.name.clone(),
             kind: WorkKind::Issue,
             revision: domain.revision,
             cause: Cause::DailyRecheck,
@@ -116,7 +129,6 @@ impl DailyRecheck {
             due_at: Some(due_at),
             certificate: None,
         })
-        .await
     }
 
     /// The same place in the spread every day.
@@ -201,5 +213,29 @@ mod tests {
         recheck.spread = SignedDuration::ZERO;
         let name = DomainName::parse("shop.example.com").unwrap();
         assert_eq!(recheck.slot(&name), SignedDuration::ZERO);
+    }
+
+    #[test]
+    fn an_attempt_that_is_sooner_or_under_way_is_the_recheck() {
+        let recheck = recheck("00:00", "Asia/Singapore");
+        let now = at("2026-11-23T16:00:00Z");
+        let domain = Domain::added(DomainName::parse("shop.example.com").unwrap(), now);
+        let waiting = domain.clone().doing(Activity::Retrying, None).unwrap();
+        let planned = recheck.rechecked(&waiting, None, false, now).unwrap();
+        assert_eq!(
+            (planned.cause, planned.due_at),
+            (Cause::DailyRecheck, Some(now + recheck.slot(&domain.name)))
+        );
+        let second = SignedDuration::from_secs(1);
+        let retry = Work { cause: Cause::Retry, attempts: 4, due_at: Some(now + second), ..planned.clone() };
+        let sooner = recheck.rechecked(&waiting, Some(&retry), false, now).unwrap();
+        assert_eq!((sooner.cause, sooner.attempts, sooner.due_at), (Cause::DailyRecheck, 4, retry.due_at));
+        let asked = Work { cause: Cause::OperatorRecheck, ..retry.clone() };
+        assert_eq!(recheck.rechecked(&waiting, Some(&asked), false, now), None);
+        let later = Work { due_at: Some(now + SignedDuration::from_hours(9)), ..retry };
+        assert_eq!(recheck.rechecked(&waiting, Some(&later), false, now).unwrap().due_at, planned.due_at);
+        assert_eq!(recheck.rechecked(&waiting, None, true, now), None, "a worker is at it");
+        let validating = domain.doing(Activity::Validating, None).unwrap();
+        assert_eq!(recheck.rechecked(&validating, None, false, now), None);
     }
 }

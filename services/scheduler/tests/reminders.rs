@@ -62,7 +62,8 @@ async fn live(context: &Context, name: &DomainName, source: Source) {
     tx.insert_domain(&Domain::added(name.clone(), now)).await.unwrap();
     tx.insert_certificate(&certificate).await.unwrap();
     let domain = tx.domain(name).await.unwrap().unwrap();
-    let domain = Domain { source, ..domain.uploaded(live).unwrap() };
+    let mut domain = domain.uploaded(live).unwrap();
+    domain.source = source;
     tx.update_domain(&domain).await.unwrap();
     tx.commit().await.unwrap();
 }

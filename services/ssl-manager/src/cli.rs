@@ -13,8 +13,8 @@ use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use store::AuditLink;
 
 pub(crate) use domain::{
-    DomainCommand, DownloadArgs, ImportArgs, ListArgs, MidnightArgs, NoteArgs, OwnerArgs, RevokeArgs, When,
-    pasted_name,
+    DomainCommand, DownloadArgs, ImportArgs, LabelArgs, ListArgs, MidnightArgs, NoteArgs, OwnerArgs,
+    RevokeArgs, When, pasted_name,
 };
 pub(crate) use job::{JobCommand, KindWord, StartArgs};
 

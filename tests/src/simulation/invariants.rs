@@ -115,7 +115,7 @@ impl Simulation {
     }
 
     async fn c4_agrees(&self, domain: &Domain) -> bool {
-        let Some(live) = domain.facts.live else {
+        let Some(live) = domain.live() else {
             return false;
         };
         let stored = self.context.store.certificate(&domain.name, live.certificate).await.expect("read");

@@ -9,6 +9,7 @@ use super::Prize;
 
 const OWN: &str = "a password of my own";
 
+#[expect(clippy::too_many_lines, reason = "a story from beginning to end")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_needs_no_more_than_the_rights_of_the_api() {
     let prize = Prize::new().await;

@@ -2,10 +2,7 @@
 
 use domain::budget::{Limit, Limits, orders_key};
 use jiff::Timestamp;
-use runtime::config::AcmeIssuer;
 use store::{Result, Store};
-
-use super::limits;
 
 /// A bucket that all names share.
 #[derive(Clone, Debug)]
@@ -42,9 +39,9 @@ pub struct Left {
 }
 
 /// The remaining limits of an issuer that all names share.
-pub async fn left(store: &Store, issuer: &AcmeIssuer, now: Timestamp) -> Result<Vec<Left>> {
+pub async fn left(store: &Store, issuer: &str, limits: &Limits, now: Timestamp) -> Result<Vec<Left>> {
     let mut found = Vec::new();
-    for bucket in shared_buckets(&issuer.name, &limits(issuer)) {
+    for bucket in shared_buckets(issuer, limits) {
         let spent_until = store.bucket(&bucket.key).await?;
         let (orders, free_at) = bucket.limit.left(spent_until.unwrap_or(now), now);
         found.push(Left { what: bucket.what, capacity: bucket.limit.count, orders, free_at });

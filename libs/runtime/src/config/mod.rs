@@ -8,6 +8,7 @@
 mod api_tls;
 mod files;
 mod key_algorithm;
+mod limits;
 mod list;
 mod load;
 mod notifier;
@@ -21,14 +22,14 @@ mod store_url;
 mod validate;
 
 pub use key_algorithm::KeyAlgorithm;
+pub use limits::{IssuerLimits, LimitNumber, LimitNumbers};
 pub use load::{ConfigError, Setting};
 pub use notifier::Notifier;
 pub use origins::Origins;
 pub use proxies::KnownProxy;
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
-    Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, Keys,
-    LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
-    Uploader,
+    Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, Keys, OidcRole,
+    Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry, Uploader,
 };
 pub use store_url::StorePlace;

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::key_algorithm::KeyAlgorithm;
+use super::limits::IssuerLimits;
 use super::list::list;
 use super::notifier::Notifier;
 use super::origins::Origins;
@@ -396,40 +397,6 @@ section! {
         caa_identities: Vec<String> = Vec::new(),
         /// `auto`, `letsencrypt`, `letsencrypt-staging`, `none`, or numbers.
         limits: IssuerLimits = IssuerLimits::Named("auto".to_owned()),
-    }
-}
-
-/// A CA's limits, by a name or in numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum IssuerLimits {
-    /// `auto`, `letsencrypt`, `letsencrypt-staging` or `none`.
-    Named(String),
-    /// Numbers; what is left out has no limit.
-    Numbers(LimitNumbers),
-}
-
-section! {
-    /// `limits = { … }` of an issuer.
-    LimitNumbers {
-        /// New orders of one account.
-        new_orders: Option<LimitNumber> = None,
-        /// Certificates of one registered domain.
-        certificates_per_registered_domain: Option<LimitNumber> = None,
-        /// Certificates of exactly the same names.
-        certificates_per_names: Option<LimitNumber> = None,
-        /// Failed authorizations of one name and account.
-        failed_authorizations: Option<LimitNumber> = None,
-    }
-}
-
-section! {
-    /// So many in so many hours.
-    LimitNumber {
-        /// How many.
-        count: u32 = 0,
-        /// In how many hours.
-        hours: u32 = 0,
     }
 }
 

@@ -8,7 +8,7 @@ use store::{ListFilter, ListQuery, Page, Place, Search};
 
 use crate::kit::{
     Case, add, at, attempt, certificate, committing, insert_certificate, is_conflict, live, name, row,
-    schedule, update, work, write,
+    schedule, update, with_facts, work, write,
 };
 
 /// Every column comes back as it was, microseconds and reasons included, and the status is derived.
@@ -18,14 +18,16 @@ pub async fn a_domain_comes_back_as_it_was(store: Case) {
     let mut kept = certificate("shop", at(500), Source::C4);
     kept.summary.trust = Some(Trust::IntermediateMissing);
     insert_certificate(&store, &kept).await;
-    domain.facts.live = Some(Live { certificate: kept.id(), not_after: at(500) });
-    domain.facts.block = Some(Reason::NotPointed {
-        target: "cdn \"x\"".into(),
-        addresses: Vec::new(),
-        found: domain::Found::NoName,
-        proxy: None,
+    domain = with_facts(domain, |facts| {
+        facts.live = Some(Live { certificate: kept.id(), not_after: at(500) });
+        facts.block = Some(Reason::NotPointed {
+            target: "cdn \"x\"".into(),
+            addresses: Vec::new(),
+            found: domain::Found::NoName,
+            proxy: None,
+        });
+        facts.upload_failing = Some(Reason::UploadFailed { detail: "quota".into() });
     });
-    domain.facts.upload_failing = Some(Reason::UploadFailed { detail: "quota".into() });
     domain.waiting = Some(Reason::CaLimited {
         until: at(7),
         issuer: "ca".into(),
@@ -49,18 +51,19 @@ pub async fn a_domain_comes_back_as_it_was(store: Case) {
 /// the order in which it was appended. If one of the names has a row already, none is written.
 pub async fn rows_are_written_together(store: Case) {
     let reason = |detail: &str| Some(Reason::UploadFailed { detail: detail.to_owned() });
-    let mut whole = Domain::added(name("b"), at(1));
-    whole.facts.unknown_to_c4 = true;
-    whole.facts.upload_failing = reason("quota \"x\"");
-    whole.facts.block = reason("ünïcode\n");
+    let mut whole = with_facts(Domain::added(name("b"), at(1)), |facts| {
+        facts.unknown_to_c4 = true;
+        facts.upload_failing = reason("quota \"x\"");
+        facts.block = reason("ünïcode\n");
+        facts.missing = Some(Missing { first_at: at(2), last_at: at(3), answers: 2 });
+        facts.dns_failing_since = Some(at(4));
+    });
     whole.waiting = Some(Reason::CaLimited {
         until: at(7),
         issuer: "ca".into(),
         limit: "new orders per account".into(),
         seconds_per_place: 36,
     });
-    whole.facts.missing = Some(Missing { first_at: at(2), last_at: at(3), answers: 2 });
-    whole.facts.dns_failing_since = Some(at(4));
     whole.invalid_challenges.count = 3;
     "192.0.2.1".clone_into(&mut whole.invalid_challenges.dns);
     whole.activity = Activity::WaitingForBudget;
@@ -281,7 +284,7 @@ pub async fn an_activity_lasts_since_it_began(store: Case) {
     let since = async || store.domain(&name("shop")).await.unwrap().unwrap().activity_since;
     let added = add(store.at(3), "shop").await;
     assert_eq!(since().await, at(0), "since its creation");
-    let checking = update(store.at(5), &Domain { upload_revision: 1, ..added }).await;
+    let checking = update(store.at(5), &added.uploading()).await;
     assert_eq!(since().await, at(0));
     let validating = update(store.at(7), &checking.doing(Activity::Validating, None).unwrap()).await;
     assert_eq!(since().await, at(7));
@@ -306,8 +309,7 @@ pub async fn trouble_lasts_since_it_began(store: Case) {
     assert_eq!(since().await, None, "nothing is to be done during the attempt");
     let failing = update(store.at(4), &trying.blocked(blocked()).unwrap()).await;
     assert_eq!(since().await, Some(at(2)), "it is the trouble of before");
-    let mut unknown = failing;
-    unknown.facts.unknown_to_c4 = true;
+    let unknown = with_facts(failing, |facts| facts.unknown_to_c4 = true);
     let unknown = update(store.at(5), &unknown).await;
     assert_eq!(since().await, Some(at(5)), "this is another one");
     let resting = unknown.clear().unwrap().doing(Activity::Idle, None).unwrap();

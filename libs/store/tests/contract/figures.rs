@@ -290,9 +290,9 @@ async fn recount(store: &Store) -> Summary {
         let domain = &view.domain;
         summary.at_risk += u64::from(risk(1000).includes(view));
         let is_live = domain.recorded == Status::Success;
-        summary.renewal_blocked += u64::from(is_live && domain.facts.block.is_some());
+        summary.renewal_blocked += u64::from(is_live && domain.block().is_some());
         summary.waiting_for_budget += u64::from(domain.activity == Activity::WaitingForBudget);
-        let ends = domain.facts.live.is_some_and(|live| live.not_after < at(1000));
+        let ends = domain.live().is_some_and(|live| live.not_after < at(1000));
         summary.expiring += u64::from(is_live && ends);
     }
     summary

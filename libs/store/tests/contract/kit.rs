@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
-    AccountId, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Event, EventKind, Live,
-    Order, OrderId, OrderKey, OrderState, Source, Work, WorkKind,
+    AccountId, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Event, EventKind, Facts,
+    Live, Order, OrderId, OrderKey, OrderState, Source, Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::{ManualClock, SeededEntropy};
@@ -192,6 +192,13 @@ pub async fn update(store: &Store, domain: &Domain) -> Domain {
         tx.domain(&domain.name).await
     });
     stored.await.unwrap()
+}
+
+/// The domain with other facts.
+pub fn with_facts(domain: Domain, change: impl FnOnce(&mut Facts)) -> Domain {
+    let mut facts = domain.stored_facts().clone();
+    change(&mut facts);
+    domain.with_stored_facts(facts)
 }
 
 pub async fn schedule(store: &Store, work: &Work) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Domain, DomainName, Facts, HttpsSwitch, Reason, Source};
+use domain::{DomainName, Facts, HttpsSwitch, Reason, Source};
 use store::{ListFilter, ListOrder, ListQuery, Place, Store};
 
 use crate::kit::{Case, add, live, name, update};
@@ -66,7 +66,9 @@ pub async fn the_rank_of_the_databases_is_that_of_the_program(store: Case) {
             ..Facts::default()
         };
         let source = if bit(2) { Source::Text } else { Source::C4 };
-        update(store.at(100), &Domain { facts, source, ..row }).await;
+        let mut row = row.with_stored_facts(facts);
+        row.source = source;
+        update(store.at(100), &row).await;
     }
     let query = ListQuery { order: ListOrder::Attention, limit: 100, ..ListQuery::default() };
     let views = store.domains(&query).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Domain, Facts, HttpsSwitch, Live, Reason, Source, Status, Who};
+use domain::{Facts, HttpsSwitch, Live, Reason, Source, Status, Who};
 use store::{AtRisk, DomainView, ListFilter, ListOrder, ListQuery, Page, Place, Search, Store};
 
 use crate::kit::{Case, add, at, certificate, insert_certificate, live, name, update};
@@ -39,14 +39,11 @@ async fn fill(store: &Case) -> Vec<DomainView> {
             limit: "new orders per account".into(),
             seconds_per_place: 36,
         });
-        let row = Domain {
-            created_at: at(number % 6),
-            source: if number % 6 == 1 { Source::Text } else { Source::C4 },
-            facts,
-            waiting,
-            customer_ref: ["", "4711", "=1+1"][(number % 3) as usize].to_owned(),
-            ..row
-        };
+        let mut row = row.with_stored_facts(facts);
+        row.created_at = at(number % 6);
+        row.source = if number % 6 == 1 { Source::Text } else { Source::C4 };
+        row.waiting = waiting;
+        ["", "4711", "=1+1"][(number % 3) as usize].clone_into(&mut row.customer_ref);
         update(store.at(100 + number / 12), &row).await;
         let mut tx = store.begin("labels").await.unwrap();
         tx.set_labels(&row.name, &labels(number)).await.unwrap();
@@ -74,7 +71,7 @@ fn labels(number: i64) -> BTreeMap<String, String> {
 fn fits(filter: &ListFilter, view: &DomainView) -> bool {
     let domain = &view.domain;
     let name = domain.name.as_str();
-    let ends_at = domain.facts.live.map(|live| live.not_after);
+    let ends_at = domain.live().map(|live| live.not_after);
     let who = domain.reason().and_then(|reason| reason.who());
     let serial = view.certificate.as_ref().map(|certificate| &certificate.serial);
     let sha256 = view.certificate.as_ref().map(|certificate| &certificate.sha256);
@@ -83,7 +80,7 @@ fn fits(filter: &ListFilter, view: &DomainView) -> bool {
         && filter.who.is_none_or(|asked| who == Some(asked))
         && filter.expires_from.is_none_or(|from| ends_at.is_some_and(|end| end >= from))
         && filter.expires_before.is_none_or(|before| ends_at.is_some_and(|end| end < before))
-        && (!filter.renewal_blocked || (domain.recorded == Status::Success && domain.facts.block.is_some()))
+        && (!filter.renewal_blocked || (domain.recorded == Status::Success && domain.block().is_some()))
         && filter.customer_ref.as_ref().is_none_or(|customer_ref| domain.customer_ref == *customer_ref)
         && filter.labels.iter().all(|(key, value)| view.labels.get(key) == Some(value))
         && filter.at_risk.is_none_or(|risk| risk.includes(view))
@@ -100,6 +97,7 @@ fn fits(filter: &ListFilter, view: &DomainView) -> bool {
         }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn filters(views: &[DomainView]) -> Vec<ListFilter> {
     let none = ListFilter::default();
     let of = |statuses: &[Status]| ListFilter { statuses: statuses.to_vec(), ..ListFilter::default() };
@@ -235,14 +233,14 @@ pub async fn the_orders_put_first_what_comes_first(store: Case) {
         store.domains(&query).await.unwrap()
     };
     let ends: Vec<_> = in_order(ListOrder::Expiry).await;
-    let ends: Vec<_> = ends.iter().map(|view| view.domain.facts.live.map(|live| live.not_after)).collect();
+    let ends: Vec<_> = ends.iter().map(|view| view.domain.live().map(|live| live.not_after)).collect();
     let with = ends.iter().take_while(|end| end.is_some()).count();
     assert!(ends[..with].is_sorted() && ends[with..].iter().all(Option::is_none));
     assert!(with > 0 && with < views.len());
     let kind = |view: &DomainView| {
         let domain = &view.domain;
-        let is_off = domain.facts.https == HttpsSwitch::Off;
-        let is_unrenewed = domain.facts.block.is_some() || domain.source == Source::Text;
+        let is_off = domain.https() == HttpsSwitch::Off;
+        let is_unrenewed = domain.block().is_some() || domain.source == Source::Text;
         match domain.recorded {
             Status::Success if is_off => "live, off",
             Status::Pending if is_off => "off",

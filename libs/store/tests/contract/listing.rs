@@ -24,7 +24,7 @@ async fn add_with(store: &Case, label: &str, status: Status) -> Domain {
             facts.live = Some(live(store, label, ends).await);
         }
     }
-    let row = update(store.at(2), &Domain { facts, ..row }).await;
+    let row = update(store.at(2), &row.with_stored_facts(facts)).await;
     assert_eq!(row.recorded, status);
     row
 }

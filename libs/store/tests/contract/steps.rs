@@ -150,14 +150,15 @@ pub async fn a_changed_domain_is_decided_about_again(store: Case) {
     let decisions = AtomicUsize::new(0);
     let decide = |domain: &Domain| {
         decisions.fetch_add(1, Ordering::Relaxed);
-        let after = Domain { upload_revision: domain.upload_revision + 1, ..domain.clone() };
+        let after = domain.uploading();
         Ok::<_, StoreError>(Step::new("test", &lease, domain).becomes(after))
     };
     let stored = store.decide(read, decide).await.unwrap();
     assert_eq!(decisions.load(Ordering::Relaxed), 2);
     assert_eq!((stored.upload_revision, stored.activity), (1, Activity::WaitingForBudget));
     let never = |domain: &Domain| {
-        let stale = Domain { version: domain.version - 1, ..domain.clone() };
+        let mut stale = domain.clone();
+        stale.version -= 1;
         Ok::<_, StoreError>(Step::new("test", &lease, &stale))
     };
     let busy = store.decide(stored, never).await.unwrap_err();

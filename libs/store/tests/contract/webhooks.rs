@@ -9,7 +9,9 @@ use domain::{
 use jiff::SignedDuration;
 use store::{AuditEntry, ClaimedDelivery, DeliveryEvent, Endpoint, FailedAttempt, FailureOf, Store};
 
-use crate::kit::{Case, add, at, committing, fresh_uuid, is_conflict, live, name, row, update, write};
+use crate::kit::{
+    Case, add, at, committing, fresh_uuid, is_conflict, live, name, row, update, with_facts, write,
+};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -102,9 +104,8 @@ fn refused(second: i64, is_last: bool) -> FailedAttempt {
 pub async fn a_step_stores_its_notices(store: Case) {
     let before = add(&store, "shop").await;
     let failing = |domain: &Domain| {
-        let mut after = domain.clone();
-        after.facts.upload_failing = Some(Reason::UploadFailed { detail: "503 'x'".to_owned() });
-        after
+        let reason = Reason::UploadFailed { detail: "503 'x'".to_owned() };
+        with_facts(domain.clone(), |facts| facts.upload_failing = Some(reason))
     };
     let mut tx = store.begin("dropped").await.unwrap();
     tx.apply(Some(&before), &failing(&before), None).await.unwrap();
@@ -128,14 +129,14 @@ pub async fn a_step_stores_its_notices(store: Case) {
 /// A notice with a mark is stored once, waits for its time, and stays after it was taken.
 pub async fn a_mark_is_noticed_once(store: Case) {
     let before = add(&store, "shop").await;
-    let mut blocked = before.clone();
-    blocked.facts.block = Some(Reason::PortMissing { missing: vec![443] });
+    let reason = Reason::PortMissing { missing: vec![443] };
+    let blocked = with_facts(before.clone(), |facts| facts.block = Some(reason));
     write(&store, async |tx| tx.apply(Some(&before), &blocked, None).await).await;
     let stored = row(&store, "shop").await;
-    let mended = Domain { facts: before.facts.clone(), ..stored.clone() };
+    let mended = stored.clone().with_stored_facts(before.stored_facts().clone());
     write(&store, async |tx| tx.apply(Some(&stored), &mended, None).await).await;
     let stored = row(&store, "shop").await;
-    let again = Domain { facts: blocked.facts.clone(), ..stored.clone() };
+    let again = stored.clone().with_stored_facts(blocked.stored_facts().clone());
     write(&store, async |tx| tx.apply(Some(&stored), &again, None).await).await;
     assert!(store.due_notices(9).await.unwrap().is_empty(), "not yet");
     let notices = store.at(3600).due_notices(9).await.unwrap();
@@ -149,17 +150,17 @@ pub async fn a_mark_is_noticed_once(store: Case) {
 /// A notice whose mark was cleared keeps away no other one, and is deleted early.
 pub async fn a_mark_that_was_cleared_is_free(store: Case) {
     let before = add(&store, "shop").await;
-    let mut blocked = before.clone();
-    blocked.facts.block = Some(Reason::PortMissing { missing: vec![443] });
+    let reason = Reason::PortMissing { missing: vec![443] };
+    let blocked = with_facts(before.clone(), |facts| facts.block = Some(reason));
     write(&store, async |tx| tx.apply(Some(&before), &blocked, None).await).await;
     let stored = row(&store, "shop").await;
-    let mended = Domain { facts: before.facts.clone(), ..stored.clone() };
+    let mended = stored.clone().with_stored_facts(before.stored_facts().clone());
     write(&store, async |tx| tx.apply(Some(&stored), &mended, None).await).await;
     let first = store.at(3600).due_notices(9).await.unwrap().remove(0);
     store.clear_marks(&[first.id]).await.unwrap();
     write(&store, async |tx| tx.take_notices(&[first.id]).await).await;
     let stored = row(&store, "shop").await;
-    let again = Domain { facts: blocked.facts.clone(), ..stored.clone() };
+    let again = stored.clone().with_stored_facts(blocked.stored_facts().clone());
     write(&store, async |tx| tx.apply(Some(&stored), &again, None).await).await;
     let notices = store.at(7200).due_notices(9).await.unwrap();
     assert_eq!(notices.len(), 1);
@@ -169,8 +170,9 @@ pub async fn a_mark_that_was_cleared_is_free(store: Case) {
 
 /// A certificate that ends soon and is not renewed is found once per kind and number of days.
 pub async fn what_ends_soon_is_found_once(store: Case) {
-    let mut domain = add(&store, "shop").await;
-    domain.facts.live = Some(live(&store, "shop", 86_400).await);
+    let domain = add(&store, "shop").await;
+    let live = live(&store, "shop", 86_400).await;
+    let mut domain = with_facts(domain, |facts| facts.live = Some(live));
     domain.source = Source::Text;
     let stored = update(&store, &domain).await;
     let find = async |kind, days, after: i64, by: i64| {
@@ -180,7 +182,7 @@ pub async fn what_ends_soon_is_found_once(store: Case) {
     assert!(find(NoticeKind::ExpiringBlocked, 7, 0, 86_400).await.is_empty());
     let found = find(NoticeKind::PastedEnding, 7, 0, 86_400).await;
     assert_eq!(found.len(), 1);
-    let certificate = stored.facts.live.unwrap().certificate;
+    let certificate = stored.live().unwrap().certificate;
     assert_eq!((found[0].certificate, found[0].ends_at), (certificate, at(86_400)));
     let notice = |number| store::Notice {
         id: EventId::from(fresh_uuid()),

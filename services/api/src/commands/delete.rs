@@ -19,7 +19,7 @@ impl Commands {
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
         let now = self.clock.now();
-        let served = match listed.facts.live {
+        let served = match listed.live() {
             Some(live) if now < live.not_after => Served::Valid,
             Some(_) => Served::Ended,
             None => Served::Nothing,

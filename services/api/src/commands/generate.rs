@@ -61,7 +61,7 @@ impl Commands {
     /// What is live goes on serving, and being compared with C4, until the new certificate is; an upload of the past
     /// revision is not wanted any more.
     pub(super) async fn keep_comparing(&self, tx: &mut Tx, after: &Domain) -> Result<(), CommandError> {
-        let Some(live) = after.facts.live else {
+        let Some(live) = after.live() else {
             return Ok(tx.cancel(&after.name, WorkKind::Upload).await?);
         };
         let compare = Work {
@@ -106,7 +106,7 @@ impl Commands {
         if newest.sealed_key.is_none() || newest.withdrawn || !self.is_fresh(&newest, now) {
             return Ok(None);
         }
-        let is_live = listed.facts.live.is_some_and(|live| live.certificate == newest.id());
+        let is_live = listed.is_live(newest.id());
         let undelivered = newest.uploaded_at.is_none() && newest.revision == listed.revision;
         let cause = match (is_live, undelivered) {
             (true, _) => Cause::Compare,

@@ -57,7 +57,7 @@ impl Commands {
     ) -> Result<bool, CommandError> {
         let live = before
             .filter(|domain| domain.deleted_at.is_none() && domain.source == Source::Text)
-            .and_then(|domain| domain.facts.live);
+            .and_then(Domain::live);
         let Some(live) = live else { return Ok(false) };
         let live = self.store.certificate(&pasted.name, live.certificate).await?;
         Ok(live.is_some_and(|live| {
@@ -69,7 +69,7 @@ impl Commands {
 
     async fn compare(&self, mut step: Step<'_>, name: &DomainName) -> Result<DomainView, CommandError> {
         if let Some(listed) = step.before.clone()
-            && let Some(live) = listed.facts.live
+            && let Some(live) = listed.live()
         {
             let live = Some(live.certificate);
             self.start_now(&mut step.tx, &listed, WorkKind::Upload, Cause::Compare, live).await?;

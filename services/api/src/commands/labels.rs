@@ -69,8 +69,7 @@ impl Commands {
         }
         let entry = Entry::new(HistoryKind::LabelsChanged, &by.actor, told.clone());
         tx.apply(Some(listed), &after, Some(entry)).await?;
-        let recorded = after.status(self.clock.now());
-        let domain = Domain { recorded, version: listed.version + 1, ..after };
+        let domain = after.as_stored(self.clock.now());
         Ok(Some(Labelled { domain, told }))
     }
 }

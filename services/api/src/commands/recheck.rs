@@ -51,7 +51,7 @@ impl Commands {
                 certificate: None,
             }));
         }
-        Ok(listed.facts.live.map(|live| Next {
+        Ok(listed.live().map(|live| Next {
             kind: WorkKind::Upload,
             cause: Cause::Compare,
             certificate: Some(live.certificate),

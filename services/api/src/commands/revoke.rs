@@ -52,7 +52,7 @@ impl Commands {
         row: &Domain,
         sha256: Option<&str>,
     ) -> Result<Certificate, CommandError> {
-        let found = match (sha256, row.facts.live) {
+        let found = match (sha256, row.live()) {
             (Some(sha256), _) => step.tx.certificate_by_sha256(&row.name, sha256).await?,
             (None, Some(live)) => self.store.certificate(&row.name, live.certificate).await?,
             (None, None) => None,
@@ -113,7 +113,7 @@ impl Commands {
             waiting_for: String::new(),
         };
         step.tx.put_revocation(&revocation).await?;
-        let serves = row.facts.live.is_some_and(|live| live.certificate == certificate.id());
+        let serves = row.is_live(certificate.id());
         let listed = row.deleted_at.is_none();
         let why = reason.in_words();
         let message = if listed && serves {
@@ -184,7 +184,7 @@ impl Commands {
             return Ok(false);
         };
         let coming = self.store.certificate(&row.name, id).await?;
-        let is_live = row.facts.live.is_some_and(|live| live.certificate == id);
+        let is_live = row.is_live(id);
         // Of the certificate that is to be revoked, this transaction knows more than the store shows.
         let withdrawn = step.tx.revocation(id).await?.is_some();
         Ok(!is_live && !withdrawn && coming.is_some_and(|coming| coming.sealed_key.is_some()))

@@ -1,4 +1,4 @@
-use domain::{CertificateSummary, DomainName, EdgeBehind, Facts, Missing, Status};
+use domain::{CertificateId, CertificateSummary, DomainName, EdgeBehind, Facts, Missing, Status};
 
 use super::*;
 
@@ -54,8 +54,8 @@ pub(super) fn lease(attempts: u32) -> Lease {
 pub(super) fn task(domain: &Domain, certificate: Certificate) -> Task {
     Task {
         domain: domain.clone(),
-        is_live: is_live(domain, certificate.id()),
-        is_failing: domain.facts.upload_failing.is_some(),
+        is_live: domain.is_live(certificate.id()),
+        is_failing: domain.upload_failing().is_some(),
         sealed_key: vec![1],
         is_https_on: None,
         certificate,
@@ -143,7 +143,7 @@ fn a_difference_is_told_and_the_block_of_a_renewal_stays() {
     assert_eq!(entry.kind, HistoryKind::DifferenceFound);
     assert!(entry.message.contains("00ff"), "{}", entry.message);
     let last = decider.live(&intent.after, &task, true).unwrap();
-    assert_eq!(step(&last).after.facts.block, Some(reason));
+    assert_eq!(step(&last).after.block(), Some(&reason));
     let schedules = step(&last).writes.iter().filter(|write| matches!(write, Write::Schedule(_)));
     assert_eq!(schedules.count(), 0, "its renewal is planned already");
 }
@@ -189,15 +189,16 @@ fn a_domain_that_c4_does_not_know_is_believed_unless_c4_is_broken() {
     let (lease, renewal) = (lease(0), Renewal::default());
     let decider = decider(&lease, &renewal);
     let new = decider.unknown(&domain(), false).unwrap();
-    assert!(step(&new).after.facts.unknown_to_c4, "nothing is live");
+    assert!(step(&new).after.is_unknown_to_c4(), "nothing is live");
     assert!(step(&new).entry.is_some());
     let missing = Missing { first_at: at(0) - DAY * 30, last_at: at(0) - DAY, answers: 40 };
-    let mut serving = live(1);
-    serving.facts.missing = Some(missing);
+    let serving = live(1);
+    let facts = Facts { missing: Some(missing), ..serving.stored_facts().clone() };
+    let serving = serving.with_stored_facts(facts);
     let believed = decider.unknown(&serving, false).unwrap();
-    assert!(step(&believed).after.facts.unknown_to_c4);
+    assert!(step(&believed).after.is_unknown_to_c4());
     let doubted = decider.unknown(&serving, true).unwrap();
-    assert!(!step(&doubted).after.facts.unknown_to_c4, "so many are missing that C4 is what is broken");
+    assert!(!step(&doubted).after.is_unknown_to_c4(), "so many are missing that C4 is what is broken");
     assert!(doubted.next.unwrap().due_at.is_some(), "and C4 is asked again");
 }
 
@@ -246,7 +247,8 @@ fn a_comparison_sees_that_https_is_switched_off_and_on_again() {
     let live = Live { certificate: certificate(1).id(), not_after: certificate(1).summary.not_after };
     let on = domain().clear().unwrap().uploaded(live).unwrap();
     let off = on.clone().https_off().unwrap();
-    let unknown = Domain { facts: Facts { https: HttpsSwitch::Unknown, ..on.facts.clone() }, ..on.clone() };
+    let facts = Facts { https: HttpsSwitch::Unknown, ..on.stored_facts().clone() };
+    let unknown = on.clone().with_stored_facts(facts);
     for (before, shown, after, goes_on) in [
         (&on, Some(false), &off, false),
         (&on, Some(true), &on, false),
@@ -259,8 +261,8 @@ fn a_comparison_sees_that_https_is_switched_off_and_on_again() {
         let (lease, renewal) = (lease(0), Renewal::default());
         let last = decider(&lease, &renewal).live(before, &task, false).unwrap();
         let step = last.step.unwrap();
-        assert_eq!(step.after.facts, after.facts, "{shown:?}");
-        assert_eq!(step.entry.is_some(), before.facts != after.facts);
+        assert_eq!(step.after.stored_facts(), after.stored_facts(), "{shown:?}");
+        assert_eq!(step.entry.is_some(), before.stored_facts() != after.stored_facts());
         assert_eq!(step.writes.contains(&Write::DueNow(WorkKind::Issue)), goes_on, "{shown:?}");
     }
 }

@@ -131,7 +131,7 @@ impl Decider<'_> {
         };
         let step = Step::new("upload_taken_over", self.lease, domain);
         let mut step = self.goes_live(step, domain, row, entry)?;
-        step.after = Domain { source: row.summary.source, ..step.after.uploading_over(self.now) };
+        step.after = step.after.taken_over(row.summary.source, self.now);
         let step = match row.summary.source {
             Source::C4 => {
                 let renewal = self.renewal_of(&step.after, row);
@@ -151,7 +151,7 @@ impl Decider<'_> {
     /// Ends the lease with the step; a live certificate that is still valid is compared again later.
     fn compared_later(&self, step: Step) -> LastStep {
         let domain = &step.after;
-        let next = domain.facts.live.filter(|live| self.now < live.not_after).map(|live| Work {
+        let next = domain.serving(self.now).map(|live| Work {
             certificate: Some(live.certificate),
             revision: domain.revision,
             attempts: 0,

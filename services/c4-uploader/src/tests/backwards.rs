@@ -38,7 +38,7 @@ async fn the_live_certificate_gives_way_to_a_newer_one_and_another_is_ordered() 
             assert_eq!((kit.c4.count("PUT"), kit.c4.held_sha256()), (0, Some(sha256(77))));
             let domain = kit.domain().await;
             assert_eq!((domain.recorded, domain.activity), (Status::Success, Activity::Preflight));
-            assert_eq!(domain.facts.live.unwrap().certificate, certificate);
+            assert_eq!(domain.live().unwrap().certificate, certificate);
             assert_eq!(kit.due_in(WorkKind::Issue).await, Some(0));
             assert_eq!(kit.due_in(WorkKind::Upload).await, Some(DAY));
             kit.advance_to_upload().await;
@@ -84,7 +84,7 @@ async fn without_such_an_upload_a_difference_is_put_right() {
         kit.schedule_upload(renewed, Cause::Requested).await;
         kit.upload().await.unwrap();
         assert_eq!(revisions(&kit), [2, 2, 2, 3], "a late comparison cannot overwrite what follows");
-        assert_eq!(kit.domain().await.facts.live.unwrap().certificate, renewed);
+        assert_eq!(kit.domain().await.live().unwrap().certificate, renewed);
     }
 }
 
@@ -96,7 +96,7 @@ async fn a_certificate_of_ours_that_c4_went_on_to_is_taken_over() {
         ahead(&kit, 5, Some(json!({ "sha256": sha256(3), "source": source.as_str() })));
         kit.upload().await.unwrap();
         let domain = kit.domain().await;
-        assert_eq!(domain.facts.live.unwrap().certificate, other);
+        assert_eq!(domain.live().unwrap().certificate, other);
         assert_eq!((domain.previous, domain.source), (Some(certificate), source));
         assert_eq!(kit.history().await.last(), Some(&HistoryKind::TakenOver));
         let renewal = kit.work(WorkKind::Issue).await.map(|work| work.cause);
@@ -107,7 +107,7 @@ async fn a_certificate_of_ours_that_c4_went_on_to_is_taken_over() {
         let renewed = kit.certificate(Source::C4).await;
         kit.schedule_upload(renewed, Cause::Requested).await;
         kit.upload().await.unwrap();
-        assert_eq!(kit.domain().await.facts.live.unwrap().certificate, renewed, "at the first attempt");
+        assert_eq!(kit.domain().await.live().unwrap().certificate, renewed, "at the first attempt");
         assert_eq!(kit.c4.count("PUT"), 2);
     }
 }
@@ -123,7 +123,7 @@ async fn what_is_ordered_after_c4_was_found_ahead_goes_over_it() {
         kit.schedule_upload(ordered, Cause::Requested).await;
         kit.upload().await.unwrap();
         let domain = kit.domain().await;
-        assert_eq!(domain.facts.live.unwrap().certificate, ordered);
+        assert_eq!(domain.live().unwrap().certificate, ordered);
         assert_eq!((domain.recorded, domain.ahead_at_c4), (Status::Success, None));
         assert!(domain.upload_revision > kit.now().as_second(), "and above what comes late");
         assert!(kit.slept().is_empty());
@@ -165,7 +165,7 @@ async fn what_is_asked_for_after_c4_was_found_ahead_goes_over_it() {
         kit.schedule_upload(other, Cause::Requested).await;
         kit.upload().await.unwrap();
         assert_eq!(kit.c4.held_sha256(), Some(sha256(3)));
-        assert_eq!(kit.domain().await.facts.live.unwrap().certificate, other);
+        assert_eq!(kit.domain().await.live().unwrap().certificate, other);
     }
 }
 

@@ -110,6 +110,6 @@ async fn a_blocked_renewal_stays_blocked() {
     kit.c4.inside().holds = None;
     kit.upload().await.unwrap();
     let domain = kit.domain().await;
-    assert_eq!(domain.facts.block, Some(reason));
-    assert!(domain.facts.renewal_blocked(kit.now()));
+    assert_eq!(domain.block(), Some(&reason));
+    assert!(domain.is_renewal_blocked(kit.now()));
 }

@@ -14,7 +14,7 @@ async fn edges_that_are_behind_hold_the_certificate_back_and_are_an_emergency_af
     kit.upload().await.unwrap();
     let domain = kit.domain().await;
     assert_eq!((domain.recorded, domain.activity), (Status::Pending, Activity::VerifyingEdges));
-    assert_eq!(domain.facts.live, None);
+    assert_eq!(domain.live(), None);
     assert!(
         matches!(&domain.waiting, Some(Reason::NotServed { behind }) if behind.edges[0].edge == NOBODY && behind.asked == 1)
     );
@@ -29,7 +29,7 @@ async fn edges_that_are_behind_hold_the_certificate_back_and_are_an_emergency_af
     assert_eq!(kit.now().duration_since(began).as_mins(), 15);
     let domain = kit.domain().await;
     assert_eq!(domain.recorded, Status::Emergency);
-    assert!(matches!(domain.facts.upload_failing, Some(Reason::NotServed { .. })));
+    assert!(matches!(domain.upload_failing(), Some(Reason::NotServed { .. })));
     assert_eq!(kit.due_in(WorkKind::Upload).await, Some(60));
     assert_eq!(kit.c4.count("PUT"), 1, "it is sent once");
     assert_eq!(kit.history().await, [HistoryKind::NotServedYet, HistoryKind::UploadFailed]);

@@ -68,7 +68,7 @@ async fn a_certificate_that_begins_later_is_not_sent_early_whoever_asks() {
     }
     kit.advance_to_upload().await;
     kit.upload().await.unwrap();
-    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, certificate);
+    assert_eq!(kit.domain().await.live().unwrap().certificate, certificate);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_clock_that_differs_a_little_holds_nothing_up() {
     let certificate = kit.certificate_from(Source::C4, soon).await;
     kit.schedule_upload(certificate, Cause::Requested).await;
     kit.upload().await.unwrap();
-    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, certificate);
+    assert_eq!(kit.domain().await.live().unwrap().certificate, certificate);
 }
 
 /// C4 shows only the leaf, which is the same with another chain.
@@ -90,7 +90,7 @@ async fn a_pasted_certificate_is_sent_although_c4_shows_its_leaf() {
     kit.schedule_upload(pasted, Cause::Requested).await;
     kit.upload().await.unwrap();
     assert_eq!(kit.c4.count("PUT"), 1);
-    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, pasted);
+    assert_eq!(kit.domain().await.live().unwrap().certificate, pasted);
     kit.advance_to_upload().await;
     kit.upload().await.unwrap();
     assert_eq!(kit.c4.count("PUT"), 1, "once it is live, it is only compared");
@@ -103,7 +103,7 @@ async fn what_c4_holds_already_is_not_sent_again() {
     kit.c4.inside().holds = Some(json!({ "sha256": sha256(2), "source": "c4" }));
     kit.upload().await.unwrap();
     assert_eq!(kit.c4.count("PUT"), 0);
-    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, certificate);
+    assert_eq!(kit.domain().await.live().unwrap().certificate, certificate);
     assert_eq!(kit.due_in(WorkKind::Upload).await, Some(5 * 60));
     assert!(kit.work(WorkKind::Issue).await.is_some());
 }
@@ -188,7 +188,7 @@ async fn a_renewal_that_c4_does_not_take_is_an_emergency_too() {
     assert_eq!(kit.domain().await.recorded, Status::Emergency);
     kit.advance_to_upload().await;
     kit.upload().await.unwrap();
-    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, renewed);
+    assert_eq!(kit.domain().await.live().unwrap().certificate, renewed);
     assert_eq!(kit.domain().await.recorded, Status::Success);
 }
 
@@ -264,7 +264,7 @@ async fn work_of_a_past_life_changes_nothing() {
     let (kit, _) = Kit::issued().await;
     kit.change_listed(|domain| domain.generate().unwrap()).await;
     kit.upload().await.unwrap();
-    assert_eq!(kit.domain().await.facts.live, None);
+    assert_eq!(kit.domain().await.live(), None);
     assert_eq!(kit.work(WorkKind::Upload).await, None);
 
     let (kit, _) = Kit::issued().await;
@@ -283,7 +283,7 @@ async fn who_lost_the_lease_changes_nothing() {
     kit.schedule_upload(certificate, Cause::OperatorRecheck).await;
     let error = kit.perform_upload(&lease).await.unwrap_err();
     assert!(matches!(&error, runtime::JobError::Store(error) if error.is_lease_lost()), "{error}");
-    assert_eq!(kit.domain().await.facts.live, None);
+    assert_eq!(kit.domain().await.live(), None);
     assert_eq!(kit.work(WorkKind::Upload).await.unwrap().cause, Cause::OperatorRecheck);
     assert_eq!(kit.c4.inside().requests, [("GET", None)], "it may ask, and changes nothing");
 }
@@ -358,7 +358,7 @@ async fn what_is_to_be_revoked_never_becomes_live_and_another_one_is_ordered() {
     withdraw(&kit, certificate).await;
     kit.upload().await.unwrap();
     assert!(kit.c4.inside().holds.is_none());
-    assert_eq!(kit.domain().await.facts.live, None);
+    assert_eq!(kit.domain().await.live(), None);
     assert_eq!(kit.due_in(WorkKind::Issue).await, Some(0));
 }
 

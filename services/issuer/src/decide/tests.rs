@@ -213,7 +213,7 @@ fn what_preflight_found_is_kept_where_the_ca_is_waited_for() {
     for (passed_preflight, https) in [(true, HttpsSwitch::On), (false, HttpsSwitch::Unknown)] {
         let down = AttemptEnd { passed_preflight, ending: down.ending.clone(), ..end(Ending::HttpsOff) };
         let last = decider(&lease).ended(&domain(), &down).unwrap();
-        assert_eq!(last.step.unwrap().after.facts.https, https);
+        assert_eq!(last.step.unwrap().after.https(), https);
     }
 }
 

@@ -44,7 +44,7 @@ async fn nameservers_that_fail_for_an_hour_are_the_customers() {
     dns.break_nameservers("example.com", None);
     kit.run_next(&name).await;
     kit.live(&name).await;
-    assert_eq!(kit.domain(&name).await.facts.dns_failing_since, None);
+    assert_eq!(kit.domain(&name).await.dns_failing_since(), None);
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn a_failed_renewal_leaves_the_certificate_alone_and_is_tried_by_its_own_s
         assert!(least <= minutes && minutes <= most, "{minutes} min");
         let domain = kit.domain(&name).await;
         assert_eq!(domain.recorded, Status::Success);
-        assert!(domain.facts.renewal_blocked(kit.now()));
+        assert!(domain.is_renewal_blocked(kit.now()));
         assert!(matches!(domain.reason(), Some(Reason::NotPointed { .. })));
         kit.run_next(&name).await;
     }
@@ -124,7 +124,7 @@ async fn a_failed_renewal_leaves_the_certificate_alone_and_is_tried_by_its_own_s
 }
 
 async fn domain_live(kit: &Kit, name: &domain::DomainName) -> Option<domain::CertificateId> {
-    kit.domain(name).await.facts.live.map(|live| live.certificate)
+    kit.domain(name).await.live().map(|live| live.certificate)
 }
 
 /// A third of the lifetime applies to CAs without suggestions; it does not cut off a suggested window.

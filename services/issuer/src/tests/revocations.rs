@@ -153,7 +153,7 @@ async fn what_serves_is_revoked_once_its_replacement_is_live() {
     assert_eq!(revoked.len(), 1);
     assert_eq!(revoked[0].sha256, first.summary.sha256);
     let domain = kit.domain(&name).await;
-    assert_eq!((domain.recorded, domain.facts.live.unwrap().certificate), (Status::Success, second.id()));
+    assert_eq!((domain.recorded, domain.live().unwrap().certificate), (Status::Success, second.id()));
 }
 
 #[tokio::test]

@@ -25,15 +25,12 @@ async fn a_domain_without_a_certificate_rests_while_https_is_off() {
     switch(&kit, &name, &[80]);
     kit.run_next(&name).await;
     let off = kit.domain(&name).await;
-    assert_eq!(
-        (off.recorded, off.facts.https, off.who(kit.now())),
-        (Status::Pending, HttpsSwitch::Off, None)
-    );
+    assert_eq!((off.recorded, off.https(), off.who(kit.now())), (Status::Pending, HttpsSwitch::Off, None));
     for cause in [Cause::Retry, Cause::DailyRecheck] {
         assert_eq!(kit.minutes(&name).await, MINUTES_OF_A_DAY, "it is looked at daily");
         kit.ask(&name, cause).await;
         assert!(kit.run(&name).await);
-        assert_eq!(kit.domain(&name).await.facts.https, HttpsSwitch::Off);
+        assert_eq!(kit.domain(&name).await.https(), HttpsSwitch::Off);
     }
 
     switch(&kit, &name, &[80, 443]);
@@ -61,7 +58,7 @@ async fn a_live_certificate_is_not_renewed_while_https_is_off() {
     assert!(kit.run(&name).await);
     let off = kit.domain(&name).await;
     assert_eq!((off.recorded, off.reason().unwrap().code()), (Status::Success, "https_off"));
-    assert!(!off.facts.renewal_blocked(kit.now()));
+    assert!(!off.is_renewal_blocked(kit.now()));
     while kit.now() < certificate.summary.not_after {
         assert_eq!(kit.minutes(&name).await, MINUTES_OF_A_DAY);
         kit.run_next(&name).await;

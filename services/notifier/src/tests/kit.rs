@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bus_embedded::EmbeddedBus;
-use domain::{Domain, DomainName, EndpointId, EndpointState, NoticeKind, Reason, WebhookFormat};
+use domain::{Domain, DomainName, EndpointId, EndpointState, Facts, NoticeKind, Reason, WebhookFormat};
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::{ManualClock, open_store};
 use runtime::{Config, Context, Health, Listeners, Stop, SystemEntropy, notifier_keys};
@@ -223,7 +223,8 @@ impl World {
     /// Adds a domain of that customer.
     pub(super) async fn add(&self, label: &str, customer: &str) -> Domain {
         let name: DomainName = format!("{label}.example.com").parse().unwrap();
-        let domain = Domain { customer_ref: customer.to_owned(), ..Domain::added(name, self.clock_now()) };
+        let mut domain = Domain::added(name, self.clock_now());
+        customer.clone_into(&mut domain.customer_ref);
         let mut tx = self.store().begin("add").await.unwrap();
         tx.apply(None, &domain, None).await.unwrap();
         tx.commit().await.unwrap();
@@ -239,10 +240,15 @@ impl World {
         self.context.clock.now()
     }
 
+    /// Commits a step that changes facts of that domain; returns the domain as stored.
+    pub(super) async fn step(&self, domain: &Domain, change: impl FnOnce(&mut Facts)) -> Domain {
+        let mut facts = domain.stored_facts().clone();
+        change(&mut facts);
+        self.becomes(domain, domain.clone().with_stored_facts(facts)).await
+    }
+
     /// Commits a step of that domain; returns the domain as stored.
-    pub(super) async fn step(&self, domain: &Domain, change: impl FnOnce(&mut Domain)) -> Domain {
-        let mut after = domain.clone();
-        change(&mut after);
+    pub(super) async fn becomes(&self, domain: &Domain, after: Domain) -> Domain {
         let mut tx = self.store().begin("step").await.unwrap();
         tx.apply(Some(domain), &after, None).await.unwrap();
         tx.commit().await.unwrap();
@@ -252,13 +258,13 @@ impl World {
     /// An upload of the domain begins to fail.
     pub(super) async fn fails(&self, domain: &Domain) -> Domain {
         let failing = Some(Reason::UploadFailed { detail: "503".to_owned() });
-        self.step(domain, |domain| domain.facts.upload_failing = failing).await
+        self.step(domain, |facts| facts.upload_failing = failing).await
     }
 
     /// The customer has to act.
     pub(super) async fn blocks(&self, domain: &Domain) -> Domain {
         let block = Some(Reason::PortMissing { missing: vec![443] });
-        self.step(domain, |domain| domain.facts.block = block).await
+        self.step(domain, |facts| facts.block = block).await
     }
 
     /// Looks until nothing is in flight; returns the received requests.

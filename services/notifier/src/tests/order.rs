@@ -17,7 +17,7 @@ async fn a_later_delivery_waits_for_an_earlier_one_of_its_domain() {
     let domain = world.add("shop", "").await;
     let failing = world.fails(&domain).await;
     let first = world.look().await[0].ids();
-    let mended = world.step(&failing, |domain| domain.facts.upload_failing = None).await;
+    let mended = world.step(&failing, |facts| facts.upload_failing = None).await;
     world.fails(&mended).await;
     let again = world.look_after(MINUTE).await;
     assert!(again.iter().all(|received| received.ids() == first), "the second waits: {again:?}");

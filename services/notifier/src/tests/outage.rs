@@ -51,7 +51,7 @@ async fn what_is_refused_22_times_is_given_up_and_holds_up_nothing() {
     let bad = world.add("bad", "").await;
     let failing = world.fails(&bad).await;
     let mut attempts = world.look().await.len();
-    let mended = world.step(&failing, |domain| domain.facts.upload_failing = None).await;
+    let mended = world.step(&failing, |facts| facts.upload_failing = None).await;
     world.fails(&mended).await;
     for hour in 0..4 * 24 {
         if hour == 10 {

@@ -124,7 +124,7 @@ async fn what_the_customer_mends_within_the_hour_is_not_told() {
     let mut world = World::start().await;
     let domain = world.add("shop", "4711").await;
     let blocked = world.blocks(&domain).await;
-    world.step(&blocked, |domain| domain.facts.block = None).await;
+    world.step(&blocked, |facts| facts.block = None).await;
     world.look_after(HOUR).await;
     assert!(world.look_after(2 * HOUR).await.is_empty());
     assert!(world.deliveries().await.is_empty());
@@ -136,7 +136,7 @@ async fn a_second_break_of_the_day_is_told_after_a_first_that_was_mended() {
     let mut world = World::start().await;
     let domain = world.add("shop", "4711").await;
     let blocked = world.blocks(&domain).await;
-    let mended = world.step(&blocked, |domain| domain.facts.block = None).await;
+    let mended = world.step(&blocked, |facts| facts.block = None).await;
     world.look_after(HOUR).await;
     world.blocks(&mended).await;
     world.look_after(HOUR).await;

@@ -39,12 +39,10 @@ async fn lives(world: &World, domain: &Domain, days: i64, source: Source) -> Dom
     let mut tx = world.store().begin("certificate").await.unwrap();
     tx.insert_certificate(&certificate).await.unwrap();
     tx.commit().await.unwrap();
-    world
-        .step(domain, |domain| {
-            domain.facts.live = Some(Live { certificate: id, not_after });
-            domain.source = source;
-        })
-        .await
+    let live = Live { certificate: id, not_after };
+    let mut after = domain.clone().uploaded(live).unwrap();
+    after.source = source;
+    world.becomes(domain, after).await
 }
 
 /// Looks every hour for that long, with all timers; returns (hours, days left) of the notices sent.
@@ -85,7 +83,7 @@ async fn a_blocked_renewal_is_told_of_from_the_day_that_it_is_found() {
     let mut world = World::start().await;
     let domain = world.add("shop", "4711").await;
     let domain = lives(&world, &domain, 5, Source::C4).await;
-    world.step(&domain, |domain| domain.facts.block = Some(Reason::CouldNotAsk { detail: "x".into() })).await;
+    world.step(&domain, |facts| facts.block = Some(Reason::CouldNotAsk { detail: "x".into() })).await;
     let told = told_over(&mut world, 6).await;
     assert_eq!(told.iter().map(|(_, days)| *days).collect::<Vec<_>>(), [7, 3, 1]);
 }
@@ -124,13 +122,18 @@ async fn a_renewal_and_a_ca_that_is_down_are_told() {
     assert_eq!(received[0].body["kind"], "renewed");
     assert_eq!(received[0].body["id"], received[0].body["events"][0]["id"], "a notice alone has its own id");
     let down = Some(Reason::CaDown { detail: "503".to_owned() });
-    let domain = world.step(&domain, |domain| domain.waiting = down.clone()).await;
+    let domain = waits(&world, &domain, down.clone()).await;
     world.look_after(2 * HOUR).await;
     let received = world.look_after(HOUR).await;
     assert_eq!(received.iter().flat_map(Received::events).collect::<Vec<_>>(), ["ca"]);
-    let up = world.step(&domain, |domain| domain.waiting = None).await;
-    let again = world.step(&up, |domain| domain.waiting = down).await;
-    world.step(&again, |domain| domain.waiting = None).await;
+    let up = waits(&world, &domain, None).await;
+    let again = waits(&world, &up, down).await;
+    waits(&world, &again, None).await;
     world.look_after(HOUR).await;
     assert!(world.look_after(HOUR).await.is_empty(), "it is up again");
+}
+
+async fn waits(world: &World, domain: &Domain, waiting: Option<Reason>) -> Domain {
+    let after = domain.clone().doing(domain.activity, waiting).unwrap();
+    world.becomes(domain, after).await
 }

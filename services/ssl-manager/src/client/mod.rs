@@ -26,7 +26,7 @@ use proto::v1;
 use serde_json::json;
 use tonic::{Request, Response, Status};
 
-use crate::cli::{DomainCommand, Global, MidnightArgs, Output};
+use crate::cli::{DomainCommand, Global, LabelArgs, MidnightArgs, Output, OwnerArgs};
 use crate::dispatch::CommandError;
 use crate::output::print_done;
 use connect::{Client, connect};
@@ -62,24 +62,8 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
     let output = global.output;
     let shown = match command {
         DomainCommand::Add(args) => return add::run(&mut client, args, output).await,
-        DomainCommand::Generate { name, force, owner } => {
-            let request = v1::GenerateCertificateRequest {
-                name: name.clone(),
-                force: *force,
-                customer_ref: owner.customer_ref(),
-                labels: owner.labels(),
-            };
-            answer(client.generate_certificate(Request::new(request)).await)?.domain
-        }
-        DomainCommand::Label(args) => {
-            let request = v1::SetDomainLabelsRequest {
-                name: args.name.clone(),
-                customer_ref: args.owner.customer.clone(),
-                labels: args.owner.labels(),
-                remove_labels: args.remove.clone(),
-            };
-            answer(client.set_domain_labels(Request::new(request)).await)?.domain
-        }
+        DomainCommand::Generate { name, force, owner } => generate(&mut client, name, *force, owner).await?,
+        DomainCommand::Label(args) => label(&mut client, args).await?,
         DomainCommand::Show { name } => {
             let request = v1::GetDomainRequest { name: name.clone() };
             answer(client.get_domain(Request::new(request)).await)?.domain
@@ -128,6 +112,31 @@ pub(crate) async fn midnight(args: &MidnightArgs, global: &Global) -> Result<(),
 
 pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, CommandError> {
     result.map(Response::into_inner).map_err(|status| failed(&status))
+}
+
+async fn generate(
+    client: &mut Client,
+    name: &str,
+    force: bool,
+    owner: &OwnerArgs,
+) -> Result<Option<v1::Domain>, CommandError> {
+    let request = v1::GenerateCertificateRequest {
+        name: name.to_owned(),
+        force,
+        customer_ref: owner.customer_ref(),
+        labels: owner.labels(),
+    };
+    Ok(answer(client.generate_certificate(Request::new(request)).await)?.domain)
+}
+
+async fn label(client: &mut Client, args: &LabelArgs) -> Result<Option<v1::Domain>, CommandError> {
+    let request = v1::SetDomainLabelsRequest {
+        name: args.name.clone(),
+        customer_ref: args.owner.customer.clone(),
+        labels: args.owner.labels(),
+        remove_labels: args.remove.clone(),
+    };
+    Ok(answer(client.set_domain_labels(Request::new(request)).await)?.domain)
 }
 
 async fn delete(

@@ -153,15 +153,7 @@ async fn pages(served: &Served, report: &mut Report) {
     let words = |search: &str| v1::ListDomainsRequest { search: search.to_owned(), ..none() };
     let by = |order: v1::ListOrder| v1::ListDomainsRequest { order: order.into(), ..none() };
     let of = |status: v1::Status| v1::ListDomainsRequest { statuses: vec![status.into()], ..none() };
-    let mut far = v1::ListDomainsRequest { page_size: 1000, ..none() };
-    for _ in 0..FAR_DOWN {
-        let token = served.list(&far).await.next_page_token;
-        if token.is_empty() {
-            break;
-        }
-        far.page_token = token;
-    }
-    far.page_size = 50;
+    let far = far_down(served).await;
     for (what, request) in [
         ("first page", none()),
         (
@@ -213,6 +205,18 @@ async fn pages(served: &Served, report: &mut Report) {
         })
         .await;
     }
+}
+
+async fn far_down(served: &Served) -> v1::ListDomainsRequest {
+    let mut far = v1::ListDomainsRequest { page_size: 1000, ..v1::ListDomainsRequest::default() };
+    for _ in 0..FAR_DOWN {
+        let token = served.list(&far).await.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+        far.page_token = token;
+    }
+    v1::ListDomainsRequest { page_size: 50, ..far }
 }
 
 /// Runs it so often.
