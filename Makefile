@@ -62,7 +62,7 @@ demo: ## Run all roles and a sandbox of the outside world on loopback
 	cargo run -- demo
 
 .PHONY: faults
-faults: install ## Search for faults for an hour: 2,000 random sequences, 2,000 domains that fail and are fixed, two years of 1,000 domains, attacks of a minute, jobs of 5,000 names that are killed, overlapping groups of steps
+faults: install ## Search for faults for an hour: 2,000 random sequences, 2,000 domains that fail and are fixed, two years of 1,000 domains, attacks of a minute, jobs of 5,000 names that are killed, overlapping groups of steps, three brokers of which the leader dies
 	SEED=$$(date +%s) SEQUENCES=2000 cargo test --package tests --test sequences -- --nocapture
 	DOMAINS=2000 cargo test --package tests --test mended -- --nocapture
 	DOMAINS=1000 cargo test --package tests --test year -- --nocapture
@@ -71,6 +71,7 @@ faults: install ## Search for faults for an hour: 2,000 random sequences, 2,000 
 	ROUNDS=1000 cargo test --package store --test grouped -- --nocapture
 	DOMAINS=10000 cargo test --package notifier a_thousand_domains -- --nocapture
 	JOB_NAMES=5000 cargo test --package tests --test jobs a_job_outlives_the_api -- --nocapture
+	cargo test --package tests --test brokers -- --ignored --nocapture
 
 SOAK_SECONDS ?= 600
 

@@ -54,11 +54,20 @@ impl SslManager {
 
     /// From the next start on every process reaches PostgreSQL, which listens on that port, through a proxy.
     pub fn reach_database_through(&mut self, port: u16, line: &Proxy) {
+        self.reach_through("SSL_MANAGER__STORE__URL", port, line);
+    }
+
+    /// The same for RabbitMQ, which listens for TLS on that port.
+    pub fn reach_broker_through(&mut self, port: u16, line: &Proxy) {
+        self.reach_through("SSL_MANAGER__BUS__URL", port, line);
+    }
+
+    fn reach_through(&mut self, variable: &'static str, port: u16, line: &Proxy) {
         for role in ["api", "issuer", "challenge-responder", "scheduler", "c4-uploader"] {
-            let url = self.setting(role, "SSL_MANAGER__STORE__URL");
+            let url = self.setting(role, variable);
             let through = url.replace(&format!(":{port}/"), &format!(":{}/", line.address().port()));
             assert_ne!(url, through, "the port is not in the URL");
-            self.override_setting(role, "SSL_MANAGER__STORE__URL", &through);
+            self.override_setting(role, variable, &through);
         }
     }
 

@@ -19,13 +19,14 @@ pub enum Mode {
     Scaled,
 }
 
-/// Makes each async function that takes a [`Mode`] into a test in both.
+/// Makes each async function that takes a [`Mode`] into a test in both. It has more threads than processors, because a thread
+/// stands still while a command of the client runs.
 #[macro_export]
 macro_rules! in_both_modes {
     ($($case:ident),* $(,)?) => {
         mod embedded {
             $(
-                #[tokio::test(flavor = "multi_thread")]
+                #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
                 async fn $case() {
                     super::$case($crate::Mode::Embedded).await;
                 }
@@ -33,7 +34,7 @@ macro_rules! in_both_modes {
         }
         mod scaled {
             $(
-                #[tokio::test(flavor = "multi_thread")]
+                #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
                 async fn $case() {
                     super::$case($crate::Mode::Scaled).await;
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::server::{Owner, must, write_identity};
+use crate::server::{Owner, must, share_identity, write_identity};
 use crate::{Subprocess, free_port, wait_for};
 
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
@@ -76,11 +76,7 @@ impl Postgres {
                 .env("PGPASSWORD", &self.password)
                 .current_dir(folder.path()),
         );
-        for name in ["root.pem", "server.pem", "server.key"] {
-            let copy = folder.path().join(name);
-            std::fs::copy(self.folder.path().join(name), &copy).expect("a file");
-            self.owner.give(&copy);
-        }
+        share_identity(self.folder.path(), folder.path(), &self.owner);
         let mut standby = Self {
             folder,
             owner: self.owner.clone(),
@@ -108,7 +104,7 @@ impl Postgres {
             "ssl=on".to_owned(),
             format!("ssl_cert_file={}", folder.join("server.pem").display()),
             format!("ssl_key_file={}", folder.join("server.key").display()),
-            "max_connections=300".to_owned(),
+            "max_connections=600".to_owned(),
             "shared_preload_libraries=pg_stat_statements".to_owned(),
         ] {
             command.arg("-c").arg(setting);
@@ -129,6 +125,35 @@ impl Postgres {
     /// kill -9, of all of it.
     pub fn kill_9(&mut self) {
         self.process = None;
+    }
+
+    /// Ends it as an administrator does: what it has is written, and its log archived.
+    pub async fn stop(&mut self) {
+        let data = self.folder.path().join("data");
+        let mut stop = self.owner.command(&program("pg_ctl"));
+        stop.arg(format!("--pgdata={}", data.display())).args(["--mode=fast", "--wait", "stop"]);
+        must(stop.current_dir(self.folder.path()));
+        self.process = None;
+    }
+
+    /// Its folder, with its data in `data`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Adds lines to `postgresql.conf`, which count from the next start on.
+    pub fn configure(&self, lines: &str) {
+        let path = self.folder.path().join("data/postgresql.conf");
+        let text = std::fs::read_to_string(&path).expect("its settings");
+        std::fs::write(&path, format!("{text}\n{lines}\n")).expect("its settings");
+    }
+
+    /// Runs a script as the user of the server, in its folder; PostgreSQL's programs lead to it.
+    pub fn shell(&self, script: &str) {
+        let mut shell = self.owner.command(Path::new("/bin/sh"));
+        shell.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string());
+        shell.env("PGUSER", SUPERUSER).env("PGPASSWORD", &self.password);
+        must(shell.args(["-euc", script]).current_dir(self.folder.path()));
     }
 
     /// An empty database with a name of its own.

@@ -1,5 +1,6 @@
 //! Debian's RabbitMQ as a private child.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::postgres::rand;
-use crate::server::{Owner, write_identity};
+use crate::server::{Owner, must, share_identity, write_identity};
 use crate::{Subprocess, free_port, wait_for};
 
 const STARTS_WITHIN: Duration = Duration::from_mins(2);
@@ -46,10 +47,43 @@ impl RabbitMq {
 
     /// One of the test's own.
     pub async fn start() -> Self {
+        let mut rabbitmq = Self::prepared();
+        write_identity(rabbitmq.folder.path(), &rabbitmq.owner);
+        rabbitmq.configure("");
+        rabbitmq.run().await;
+        rabbitmq
+    }
+
+    /// The nodes of one cluster, with the same certificate and the same users.
+    pub async fn cluster(nodes: usize) -> Vec<Self> {
+        let mut cluster: Vec<Self> = (0..nodes).map(|_| Self::prepared()).collect();
+        let mut peers = "cluster_formation.peer_discovery_backend = classic_config\n".to_owned();
+        for (number, node) in (1..).zip(&cluster) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(peers, "cluster_formation.classic_config.nodes.{number} = {}", node.name());
+        }
+        let (cookie, password) = (format!("{:016x}", rand()), cluster[0].password.clone());
+        let first = cluster[0].folder.path().to_owned();
+        write_identity(&first, &cluster[0].owner);
+        for node in &mut cluster {
+            node.password.clone_from(&password);
+            let folder = node.folder.path().to_owned();
+            if folder != first {
+                share_identity(&first, &folder, &node.owner);
+            }
+            let file = folder.join(".erlang.cookie");
+            std::fs::write(&file, &cookie).expect("a file");
+            node.owner.give(&file);
+            node.configure(&peers);
+            node.run().await;
+        }
+        cluster
+    }
+
+    fn prepared() -> Self {
         let owner = Owner::named("rabbitmq");
         let folder = owner.folder();
-        write_identity(folder.path(), &owner);
-        let mut rabbitmq = Self {
+        Self {
             folder,
             owner,
             port: free_port(),
@@ -58,13 +92,15 @@ impl RabbitMq {
             distribution: free_port(),
             password: format!("{:016x}", rand()),
             process: None,
-        };
-        rabbitmq.configure();
-        rabbitmq.run().await;
-        rabbitmq
+        }
     }
 
-    fn configure(&self) {
+    /// The name of the node.
+    pub fn name(&self) -> String {
+        format!("test{}@localhost", self.port)
+    }
+
+    fn configure(&self, more: &str) {
         let folder = self.folder.path();
         let (port, tls_port, management) = (self.port, self.tls_port, self.management);
         let (password, shown) = (&self.password, folder.display());
@@ -82,7 +118,8 @@ impl RabbitMq {
              log.console = true\n\
              log.console.level = warning\n\
              log.file = false\n\
-             collect_statistics_interval = 200\n"
+             collect_statistics_interval = 200\n\
+             {more}"
         );
         // Without it, the numbers of messages are 5 s old.
         let advanced = "[{rabbit, [{quorum_tick_interval, 200}]}].\n".to_owned();
@@ -103,7 +140,7 @@ impl RabbitMq {
         let mut command = self.owner.server(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server"), folder);
         command
             .env("HOME", folder)
-            .env("RABBITMQ_NODENAME", format!("test{}@localhost", self.port))
+            .env("RABBITMQ_NODENAME", self.name())
             .env("RABBITMQ_DIST_PORT", self.distribution.to_string())
             .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
             .env("RABBITMQ_ADVANCED_CONFIG_FILE", folder.join("advanced.config"))
@@ -134,6 +171,24 @@ impl RabbitMq {
     /// Makes it silent without going away, or lets it go on.
     pub fn freeze(&self, frozen: bool) {
         self.process.as_ref().expect("a running server").freeze(frozen);
+    }
+
+    /// Runs `rabbitmqctl`.
+    pub fn control(&self, arguments: &[&str]) {
+        let mut command = self.owner.command(Path::new("/usr/lib/rabbitmq/bin/rabbitmqctl"));
+        command.args(["--node", &self.name()]).args(arguments);
+        must(command.env("HOME", self.folder.path()).current_dir(self.folder.path()));
+    }
+
+    /// Where it listens for TLS on loopback.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
+    /// The name of the node that leads a queue, as this node knows it.
+    pub async fn leader(&self, vhost: &Vhost, queue: &str) -> Result<String, String> {
+        let queue = self.ask(Method::GET, &format!("/queues/{}/{queue}", vhost.name), Value::Null).await?;
+        queue["leader"].as_str().map(str::to_owned).ok_or_else(|| queue.to_string())
     }
 
     /// A virtual host with a name of its own.

@@ -86,6 +86,15 @@ pub(crate) fn must(command: &mut Command) -> Output {
     output
 }
 
+/// Gives another server the certificate, key and root of one that has them.
+pub(crate) fn share_identity(from: &Path, to: &Path, owner: &Owner) {
+    for name in ["root.pem", "server.pem", "server.key"] {
+        let copy = to.join(name);
+        std::fs::copy(from.join(name), &copy).expect("a file");
+        owner.give(&copy);
+    }
+}
+
 /// Writes `server.pem` and `server.key` for localhost; returns the root that signed it.
 pub(crate) fn write_identity(folder: &Path, owner: &Owner) -> String {
     let root_key = KeyPair::generate().expect("a key");

@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// A look may start a process, so the pauses grow with the wait: that prolongs it by a twentieth at most, and leaves the
+/// processors to what is waited for.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// Waits until `look` gives a value; panics with `what` and the last thing seen after `limit`.
 pub async fn wait_for<T, F>(what: &str, limit: Duration, mut look: impl FnMut() -> F) -> T
@@ -17,7 +20,7 @@ where
             Err(seen) if started.elapsed() > limit => {
                 panic!("{what} did not come within {limit:?}; last seen: {seen}")
             }
-            Err(_) => tokio::time::sleep(LOOK_INTERVAL).await,
+            Err(_) => tokio::time::sleep((started.elapsed() / 20).clamp(FIRST_PAUSE, MAX_PAUSE)).await,
         }
     }
 }

@@ -21,6 +21,8 @@ const DELETED: std::ops::Range<usize> = 25..30;
 const UNDER_WAY: usize = 3;
 const ADDED: usize = 5;
 
+#[path = "restore_drill/point_in_time.rs"]
+mod point_in_time;
 #[path = "restore_drill/sealing_key.rs"]
 mod sealing_key;
 

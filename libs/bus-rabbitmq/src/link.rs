@@ -8,7 +8,7 @@ use bus::BusError;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
+use lapin::{Channel, Connection, ConnectionProperties, ConnectionStatus, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::RabbitMqOptions;
@@ -19,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
+/// Said while the broker blocks publishers (`connection.blocked`): it stops reading from their connections.
+const BLOCKED: &str = "the broker takes no messages because it is short of memory or disk: free some there \
+                       (`rabbitmqctl status` lists its alarms)";
 
 /// Why a part has to begin again.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,8 @@ pub(crate) struct Link {
     tls: OwnedTLSConfig,
     name: String,
     connection: tokio::sync::Mutex<Option<Connection>>,
+    /// Of the newest connection.
+    status: Mutex<Option<ConnectionStatus>>,
     trouble: Mutex<BTreeMap<String, String>>,
 }
 
@@ -81,6 +86,7 @@ impl Link {
             tls: OwnedTLSConfig { identity: None, cert_chain },
             name: options.name,
             connection: tokio::sync::Mutex::new(None),
+            status: Mutex::default(),
             trouble: Mutex::default(),
         })
     }
@@ -110,6 +116,7 @@ impl Link {
             .await
             .map_err(|_| LinkError::Silent)?
             .map_err(LinkError::Connect)?;
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.status().clone());
         tracing::info!("connected to the broker");
         Ok(connection)
     }
@@ -133,8 +140,16 @@ impl Link {
         trouble.insert(part.to_owned(), reason.to_owned()).as_deref() != Some(reason)
     }
 
-    /// The parts that are not connected, with reasons.
+    fn is_blocked(&self) -> bool {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.as_ref().is_some_and(|status| status.connected() && status.blocked())
+    }
+
+    /// The parts that are not connected, with reasons, or why the broker blocks us.
     pub(crate) fn trouble(&self) -> Option<String> {
+        if self.is_blocked() {
+            return Some(BLOCKED.to_owned());
+        }
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let parts: Vec<String> = trouble.iter().map(|(part, reason)| format!("{part}: {reason}")).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
@@ -187,7 +202,11 @@ impl Attempts<'_> {
         {
             return Err(BusError::Refused(refusal));
         }
-        let reason = error.in_a_sentence();
+        let reason = if matches!(error, LinkError::Silent) && self.link.is_blocked() {
+            BLOCKED.to_owned()
+        } else {
+            error.in_a_sentence()
+        };
         if self.link.note(self.part, &reason) {
             tracing::warn!(part = self.part, reason, "not working, it is tried again");
         }

@@ -1,14 +1,17 @@
 //! Named steps of long work. A test can kill the process at each, or hold the work there.
 
 #[cfg(feature = "sandbox")]
-use std::sync::Arc;
+use std::collections::BTreeSet;
 #[cfg(feature = "sandbox")]
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "sandbox")]
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[cfg(feature = "sandbox")]
 use tokio::sync::Notify;
 
-/// The process stops for good at the step that this environment variable names. Only in builds with the sandbox.
+/// All work stops for good at the step that this environment variable names; of several steps, separated by commas, the first
+/// work that comes to each stops there. Only in builds with the sandbox.
 #[cfg(feature = "sandbox")]
 const STOP_AT: &str = "SSL_MANAGER_STOP_AT";
 
@@ -23,7 +26,7 @@ pub async fn checkpoint(step: &'static str) {
     tracing::debug!(step, "checkpoint");
     #[cfg(feature = "sandbox")]
     {
-        if std::env::var(STOP_AT).is_ok_and(|name| name == step) {
+        if stops_at(step) {
             eprintln!("stopped at {step}");
             std::future::pending::<()>().await;
         }
@@ -31,6 +34,15 @@ pub async fn checkpoint(step: &'static str) {
             hold.pass(step).await;
         }
     }
+}
+
+#[cfg(feature = "sandbox")]
+fn stops_at(step: &'static str) -> bool {
+    static TAKEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let Ok(steps) = std::env::var(STOP_AT) else { return false };
+    let mut named = steps.split(',').filter(|named| *named == step);
+    steps == step
+        || named.next().is_some() && TAKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(step)
 }
 
 /// Holds work that a test runs in its own process, once, where it first comes to a step.

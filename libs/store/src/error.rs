@@ -109,6 +109,16 @@ impl StoreError {
         error.and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == READ_ONLY)
     }
 
+    /// Whether the database's disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        if let Some(GroupError(error)) = source.downcast_ref() {
+            return error.is_disk_full();
+        }
+        let error = source.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+        error.and_then(sqlx::error::DatabaseError::code).is_some_and(|code| says_disk_full(&code))
+    }
+
     /// Whether the database is down, shutting down, full or read-only: the same request may succeed later, or on
     /// another server.
     pub fn is_unavailable(&self) -> bool {
@@ -150,6 +160,16 @@ fn passes(code: &str) -> bool {
     code.parse().is_ok_and(|code: u32| SQLITE.contains(&(code & 0xff)))
 }
 
+/// Whether that is PostgreSQL's or SQLite's code of a full disk.
+fn says_disk_full(code: &str) -> bool {
+    const POSTGRES: &str = "53100";
+    const SQLITE: u32 = 13;
+    if code.len() == POSTGRES.len() {
+        return code == POSTGRES;
+    }
+    code.parse().is_ok_and(|code: u32| code & 0xff == SQLITE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +182,11 @@ mod tests {
         for code in ["23505", "42501", "42P01", "22003", "1", "19", "2067"] {
             assert!(!passes(code), "{code}");
         }
+        let full: Vec<&str> = ["13", "53100", "53300", "5", "10", "525", "25006"]
+            .into_iter()
+            .filter(|code| says_disk_full(code))
+            .collect();
+        assert_eq!(full, ["13", "53100", "525"]);
         let silent = StoreError::Database { operation: WAITING, source: "no answer within 20 s".into() };
         assert!(silent.is_unavailable());
         let closed = StoreError::Database { operation: "x", source: Box::new(sqlx::Error::PoolTimedOut) };

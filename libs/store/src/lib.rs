@@ -19,6 +19,7 @@ mod certificates;
 mod challenges;
 mod deliveries;
 mod dialect;
+mod disk;
 mod domains;
 mod endpoints;
 mod error;
@@ -240,16 +241,29 @@ impl Store {
     }
 
     /// Checks that the database accepts writes, with a statement that would change rows but matches none. A standby,
-    /// a read-only server, a file on a read-only disk and one that was replaced refuse it.
+    /// a read-only server, a file on a read-only disk and one that was replaced refuse it. It needs no space on the disk, so
+    /// after a write that failed for want of space SQLite has to write a row.
     pub async fn check_writes(&self) -> Result<()> {
         let mut writer = self.writer("check_writes").await?;
-        let written = writer.db().query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await;
+        let needs_space = writer.db().is_sqlite() && disk::was_full();
+        let text = if needs_space {
+            "UPDATE schema_compatibility SET compatible_from = compatible_from"
+        } else {
+            "DELETE FROM messages WHERE 1 = 0"
+        };
+        let written = writer.db().query("check_writes", text).execute().await;
         match written {
             Err(error) if error.is_read_only() => {
                 drop(writer);
                 Err(self.why_read_only().await?)
             }
-            written => writer.done(written?).await.map(drop),
+            written => {
+                writer.done(written?).await?;
+                if needs_space {
+                    disk::has_space();
+                }
+                Ok(())
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::batch::rows::{Column, column};
 use crate::error::WAITING;
 use crate::record::{AnyRow, FromRow, Reader, Record};
 use crate::value::{Bind, Value};
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, disk};
 
 /// PostgreSQL's errors after which the whole transaction may be retried: `serialization_failure` and
 /// `deadlock_detected`.
@@ -45,7 +45,13 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
         {
             StoreError::Conflict { operation }
         }
-        _ => StoreError::Database { operation, source: Box::new(source) },
+        _ => {
+            let error = StoreError::Database { operation, source: Box::new(source) };
+            if error.is_disk_full() {
+                disk::is_full();
+            }
+            error
+        }
     }
 }
 

@@ -99,6 +99,13 @@ pub(crate) fn from_store(problem: &StoreError) -> Status {
             "CHANGED_MEANWHILE",
             "the domain changed at the same moment: send the request again",
         ),
+        // The store logs it once a minute.
+        _ if problem.is_disk_full() => passing(
+            Code::Unavailable,
+            "STORE_UNAVAILABLE",
+            "disk full: the database stores nothing until there is space again",
+            RETRY_DELAY,
+        ),
         _ if problem.is_unavailable() => away(
             "STORE_UNAVAILABLE",
             "the database does not answer, or takes no writes: try again in a moment",

@@ -66,7 +66,7 @@ impl Writer {
             (false, true) => "RELEASE step; SAVEPOINT step",
             (false, false) => "SAVEPOINT step",
         };
-        line.run(text).await.map_err(failed(operation))?;
+        line.run(text).await?;
         line.group.get_or_insert_default().has_savepoint = true;
         Ok(Member { line: Some(line), has_savepoint: true })
     }
@@ -76,7 +76,7 @@ impl Writer {
         let mut line = self.turn(operation).await?;
         if line.group.is_none() && self.waiting.load(Ordering::Relaxed) > 0 {
             self.open_group(&mut line);
-            line.run("BEGIN IMMEDIATE").await.map_err(failed(operation))?;
+            line.run("BEGIN IMMEDIATE").await?;
         }
         Ok(Member { line: Some(line), has_savepoint: false })
     }
@@ -149,15 +149,16 @@ impl Drop for Place {
 
 impl Line {
     /// Runs a transaction control statement. If it fails, no member of the group is committed.
-    async fn run(&mut self, text: &'static str) -> sqlx::Result<()> {
+    async fn run(&mut self, text: &'static str) -> Result<()> {
         let Some(connection) = &mut self.connection else {
-            return Err(sqlx::Error::PoolClosed);
+            return Err(failed("commit")(sqlx::Error::PoolClosed));
         };
         let done = sqlx::query(text).execute(connection).await;
-        if let Err(error) = &done {
-            self.fail(&GroupError::of(failed("commit")(sqlx::Error::Protocol(error.to_string()))));
-        }
-        done.map(drop)
+        done.map(drop).map_err(|error| {
+            let error = GroupError::of(failed("commit")(error));
+            self.fail(&error);
+            error.told()
+        })
     }
 
     /// Commits the group's changes and notifies the members.
@@ -168,9 +169,12 @@ impl Line {
         match sqlx::query("COMMIT").execute(connection).await {
             Ok(_) => group.answer(&Ok(())),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "not committed");
+                let error = failed("commit")(error);
+                if !error.is_disk_full() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "not committed");
+                }
                 self.group = Some(group);
-                self.fail(&GroupError::of(failed("commit")(error)));
+                self.fail(&GroupError::of(error));
             }
         }
     }
