@@ -71,7 +71,7 @@ faults: install ## Search for faults for an hour: 2,000 random sequences, 2,000 
 	ROUNDS=1000 cargo test --package store --test grouped -- --nocapture
 	DOMAINS=10000 cargo test --package notifier a_thousand_domains -- --nocapture
 	JOB_NAMES=5000 cargo test --package tests --test jobs a_job_outlives_the_api -- --nocapture
-	cargo test --package tests --test brokers -- --ignored --nocapture
+	cargo test --package tests --test cluster -- --nocapture
 
 SOAK_SECONDS ?= 600
 
