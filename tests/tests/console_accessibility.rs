@@ -1,49 +1,44 @@
 //! Every screen in both themes, on windows from 320 to 1440 px and zoomed in, checked by axe and by keyboard.
-//! Leaves pictures of each in `target/screenshots`: `<screen>-<width>-<light|dark>`.
+//! Leaves pictures of each in `target/screenshots`.
 
 use std::time::Duration;
 
-use rcgen::KeyPair;
+use domain::Clock;
+use rcgen::{CertificateParams, KeyPair};
+use runtime::SystemClock;
 use sandbox::Refusal;
-use tests::{Browser, Console, Key, Size, Theme};
+use tests::{Browser, Console, Key, Size};
 
 const LIVE: &str = "shop.example.com";
 const BLOCKED: &str = "blog.example.com";
 const UNLOVED: &str = "unloved.example.com";
+const QUEUED: &str = "queued.example.com";
+const ENDED: &str = "ended.example.com";
 const LIMIT: Duration = Duration::from_mins(1);
-
-/// Widths of a small phone, a phone, a tablet and a laptop.
-const WINDOWS: [(u32, u32); 4] = [(320, 568), (390, 844), (834, 1112), (1440, 900)];
-
-/// The checks of every screen.
-async fn look(browser: &Browser, screen: &str) {
-    for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark"), (Theme::ForcedColors, "forced")] {
-        browser.theme(theme).await;
-        browser.assert_accessible(&format!("{screen}, {word}")).await;
-    }
-    for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
-        browser.theme(theme).await;
-        for (width, height) in WINDOWS {
-            browser.size(Size::Of(width, height)).await;
-            assert_eq!(browser.overflow().await, 0, "{screen} is wider than {width} px");
-            browser.screenshot(&format!("{screen}-{width}-{word}")).await;
-        }
-    }
-    browser.theme(Theme::Light).await;
-    for size in [Size::Zoomed, Size::Phone] {
-        browser.size(size).await;
-        assert_eq!(browser.overflow().await, 0, "{screen} is wider than the window at {size:?}");
-    }
-    browser.assert_accessible(&format!("{screen} on a phone")).await;
-    browser.size(Size::Desktop).await;
-}
 
 async fn visit(console: &Console, browser: &Browser, screen: &str, path: &str) {
     browser.goto(&console.address(path)).await;
     browser.press(Key::Tab).await;
     assert_eq!(browser.focused().await, r#"link "Skip to content""#, "{screen}");
     browser.reload().await;
-    look(browser, screen).await;
+    browser.look(screen).await;
+}
+
+/// A certificate that ends in seconds.
+fn paste_one_that_ends(console: &Console) {
+    console.world.point_at_cdn(ENDED);
+    let mut params = CertificateParams::new(vec![ENDED.to_owned()]).expect("a name");
+    let ends = std::time::SystemTime::from(SystemClock.now()) + Duration::from_secs(10);
+    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+    params.not_after = ends.into();
+    let key = KeyPair::generate().expect("a key");
+    let folder = console.manager.folder();
+    let (certificate, key_file) = (folder.join("ends.pem"), folder.join("ends.key"));
+    let pem = params.self_signed(&key).expect("a certificate").pem();
+    std::fs::write(&certificate, pem).expect("a file");
+    std::fs::write(&key_file, key.serialize_pem()).expect("a file");
+    let [certificate, key_file] = [&certificate, &key_file].map(|file| file.to_str().expect("UTF-8"));
+    console.domain(&["import", ENDED, "--certificate", certificate, "--key", key_file]);
 }
 
 /// A domain of each kind that a list has.
@@ -59,6 +54,11 @@ async fn furnished() -> Console {
     for name in [BLOCKED, UNLOVED, "unknown.example.com", idn] {
         console.domain(&["add", name]);
     }
+    console.world.point_at_cdn(QUEUED);
+    console.world.ca.control().rate_limit(Some(QUEUED), Some(Duration::from_hours(2)));
+    console.domain(&["add", QUEUED]);
+    paste_one_that_ends(&console);
+    console.manager.status(ENDED, "Expired", LIMIT).await;
     console.manager.status(BLOCKED, "Failure", LIMIT).await;
     console.manager.status(UNLOVED, "Emergency", LIMIT).await;
     console.manager.status(idn, "Discard", LIMIT).await;
@@ -70,10 +70,10 @@ async fn the_list_the_overview_and_adding_are_for_everybody() {
     let mut console = Console::start().await;
     let browser = Browser::start().await;
     browser.goto(&console.address("/sign-in")).await;
-    look(&browser, "sign-in").await;
+    browser.look("sign-in").await;
     browser.send_sign_in("nobody", "wrong horse battery").await;
     browser.see("Name or password is not right.").await;
-    look(&browser, "sign-in-refused").await;
+    browser.look("sign-in-refused").await;
     console.sign_in(&browser, "support").await;
     visit(&console, &browser, "list-empty", "/").await;
     // Every page listens: one that stays open would complain of what is gone.
@@ -92,31 +92,31 @@ async fn the_list_the_overview_and_adding_are_for_everybody() {
     visit(&console, &browser, "add", "/domains/new").await;
     browser.fill("Domain names", BLOCKED).await;
     browser.see("DNS points to the CDN").await;
-    look(&browser, "add-checked").await;
+    browser.look("add-checked").await;
     browser.paste("Domain names", "*.example.com").await;
     browser.click("button", "Add").await;
     browser.find("alert", "").await;
-    look(&browser, "add-refused").await;
+    browser.look("add-refused").await;
     let many = "a.example.com b.example.com *.example.com bücher.example.com";
     browser.paste("Domain names", many).await;
     browser.click("button", "Add").await;
     browser.at("/jobs/").await;
     browser.see("Add 3 domains?").await;
-    look(&browser, "job-asks").await;
+    browser.look("job-asks").await;
     browser.click("button", "Add 3 domains").await;
     browser.see("Adding 3 domains: done").await;
-    look(&browser, "job-done").await;
+    browser.look("job-done").await;
     browser.goto(&console.address("/jobs")).await;
     browser.find("heading", "Jobs").await;
-    look(&browser, "jobs").await;
+    browser.look("jobs").await;
     browser.goto(&console.address("/?q=a.example.com")).await;
     browser.click("checkbox", "Select a.example.com").await;
     browser.click("button", "Delete").await;
     browser.see("Delete 1 domain?").await;
-    look(&browser, "job-delete-asks").await;
+    browser.look("job-delete-asks").await;
     browser.goto(&console.address("/nowhere")).await;
     browser.find("heading", "Not found").await;
-    look(&browser, "not-found").await;
+    browser.look("not-found").await;
     browser.assert_only_refusals().await;
 }
 
@@ -128,20 +128,24 @@ async fn the_pages_of_a_domain_are_for_everybody() {
     visit(&console, &browser, "view-success", &of(LIVE, "")).await;
     visit(&console, &browser, "view-failure", &of(BLOCKED, "")).await;
     visit(&console, &browser, "view-emergency", &of(UNLOVED, "")).await;
+    visit(&console, &browser, "view-pending", &of(QUEUED, "")).await;
+    visit(&console, &browser, "view-expired", &of(ENDED, "")).await;
+    visit(&console, &browser, "message", "/message").await;
+    visit(&console, &browser, "labels", &of(LIVE, "/labels")).await;
     visit(&console, &browser, "view-discard", &of("unknown.example.com", "")).await;
     visit(&console, &browser, "view-done", &of(LIVE, "?done=recheck")).await;
     visit(&console, &browser, "delete", &of(LIVE, "/delete")).await;
     browser.fill(&format!("Type {LIVE}, because it is live"), "no").await;
     browser.click("button", &format!("Delete {LIVE}")).await;
     browser.find("alert", "").await;
-    look(&browser, "delete-refused").await;
+    browser.look("delete-refused").await;
     visit(&console, &browser, "import", &of(LIVE, "/import")).await;
     browser.paste("Certificate chain", "not a certificate").await;
     let key = KeyPair::generate().unwrap().serialize_pem();
     browser.paste("Private key", &key).await;
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
-    look(&browser, "import-refused").await;
+    browser.look("import-refused").await;
     visit(&console, &browser, "notes", &of(LIVE, "/notes")).await;
     visit(&console, &browser, "key", &of(LIVE, "/key")).await;
     visit(&console, &browser, "revoke", &of(LIVE, "/revoke")).await;
@@ -151,7 +155,7 @@ async fn the_pages_of_a_domain_are_for_everybody() {
     let browser = console.signed_in("viewer").await;
     browser.goto(&console.address("/domains/new")).await;
     browser.find("heading", "Not allowed").await;
-    look(&browser, "not-allowed").await;
+    browser.look("not-allowed").await;
     visit(&console, &browser, "list-viewer", "/").await;
     browser.assert_only_refusals().await;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::read_to_string;
 use std::time::Duration;
 
-use tests::{Browser, Console, Key, Size, Theme, wait_for};
+use tests::{Browser, Console, Key, wait_for};
 
 const OWN: &str = "a password of my own";
 /// Parts of the URLs of webhooks that are as good as secrets.
@@ -231,25 +231,6 @@ impl Audit for Browser {
     }
 }
 
-/// Everything that is asked of every page.
-async fn look(browser: &Browser, screen: &str) {
-    for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark"), (Theme::ForcedColors, "forced")] {
-        browser.theme(theme).await;
-        browser.assert_accessible(&format!("{screen}, {word}")).await;
-        if theme != Theme::ForcedColors {
-            browser.screenshot(&format!("{screen}-{word}")).await;
-        }
-    }
-    browser.theme(Theme::Light).await;
-    for size in [Size::Zoomed, Size::Of(2560, 1200), Size::Of(320, 700), Size::Phone] {
-        browser.size(size).await;
-        assert_eq!(browser.overflow().await, 0, "{screen} is wider than the window at {size:?}");
-    }
-    browser.assert_accessible(&format!("{screen} on a phone")).await;
-    browser.screenshot(&format!("{screen}-phone")).await;
-    browser.size(Size::Desktop).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_of_the_administration_are_for_everybody() {
     let console = Console::start().await;
@@ -274,6 +255,7 @@ async fn the_pages_of_the_administration_are_for_everybody() {
         ("admin-roles", "/admin/roles"),
         ("admin-audit", "/admin/audit"),
         ("admin-settings", "/admin/settings"),
+        ("webhooks", "/webhooks"),
         ("sign-in-new-password", "/sign-in?new=1"),
     ] {
         browser.goto(&console.address(path)).await;
@@ -282,18 +264,18 @@ async fn the_pages_of_the_administration_are_for_everybody() {
             assert_eq!(browser.focused().await, r#"link "Skip to content""#, "{screen}");
             browser.reload().await;
         }
-        look(&browser, screen).await;
+        browser.look(screen).await;
     }
     browser.goto(&console.address("/admin/users/new")).await;
     browser.fill("Name", "admin").await;
     tick(&browser, "viewer").await;
     browser.click("button", "Add the user").await;
     browser.find("alert", "").await;
-    look(&browser, "admin-user-refused").await;
+    browser.look("admin-user-refused").await;
     browser.goto(&console.address("/admin/audit")).await;
     browser.click("button", "Verify the log").await;
     browser.see("The audit log is whole.").await;
-    look(&browser, "admin-verified").await;
+    browser.look("admin-verified").await;
     let viewer = console.signed_in("viewer").await;
     viewer.goto(&console.address("/admin")).await;
     viewer.find("heading", "Not allowed").await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::Clock;
 use rcgen::{CertificateParams, KeyPair};
 use runtime::SystemClock;
-use sandbox::Refusal;
+use sandbox::{C4Domain, Refusal};
 use tests::{Browser, Console, Key, Size, wait_for};
 
 const NAME: &str = "shop.example.com";
@@ -94,6 +94,61 @@ async fn what_ends_soon_and_does_not_renew_by_itself_is_marked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shop_that_ends_in_hours_and_cannot_renew_comes_right_after_emergencies() {
+    let mut console = Console::start().await;
+    let ca = console.world.ca.control();
+    ca.set_lifetime(Duration::from_mins(10 * 60 - 5));
+    console.live(&[NAME]).await;
+    ca.set_lifetime(Duration::from_hours(90 * 24));
+    console.live(&["well.example.com"]).await;
+    let (never, unloved) = ("never.example.com", "unloved.example.com");
+    for name in [never, NAME] {
+        console.world.point_at_cdn(name);
+        console.world.dns.control().set_cname(name, "elsewhere.example.net");
+    }
+    console.world.point_at_cdn(unloved);
+    console.world.c4.control().refuse(Some(unloved), Refusal::unprocessable("too long a chain"));
+    console.domain(&["add", never]);
+    console.domain(&["add", unloved]);
+    console.domain(&["generate", NAME, "--force"]);
+    console.manager.status(never, "Failure", LIMIT).await;
+    console.manager.status(unloved, "Emergency", LIMIT).await;
+    let browser = console.signed_in("viewer").await;
+    browser.see_in_row(NAME, "Customer: DNS does not point to the CDN").await;
+    browser.reload().await;
+    browser.see_in_row(NAME, "ends in 9 h").await;
+    assert_eq!(browser.names("rowheader").await, [unloved, NAME, never, "well.example.com"]);
+    browser.find("link", "At risk 1").await;
+    browser.assert_no_problems().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_rests_quietly_while_https_is_off_and_goes_on_once_it_is_on() {
+    let mut console = Console::start().await;
+    console.live(&[NAME]).await;
+    let switch = |ports: &[u16]| {
+        let cname = console.world.cdn_target().to_owned();
+        console.world.c4.control().put_domain(NAME, C4Domain { ports: ports.to_vec(), cname });
+        console.domain(&["generate", NAME, "--force"]);
+    };
+    let browser = console.signed_in("support").await;
+    browser.goto(&console.address(PAGE)).await;
+    browser.see("HTTPS works. Renews by itself").await;
+    browser.mark().await;
+    switch(&[80]);
+    browser.see("HTTPS is switched off in the CDN dashboard").await;
+    browser.see("Who must act\nNo one").await;
+    browser.goto(&console.address("/")).await;
+    browser.see_in_row(NAME, "HTTPS is switched off").await;
+    for quiet in ["Emergency 0", "Expired 0", "Failure 0", "At risk 0"] {
+        browser.find("link", quiet).await;
+    }
+    switch(&[80, 443]);
+    browser.see_in_row(NAME, "Renews about").await;
+    browser.assert_no_problems().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recheck_shows_what_it_found() {
     let console = Console::start().await;
     console.world.point_at_cdn(NAME);
@@ -162,7 +217,7 @@ async fn the_list_is_worked_through_by_keys_and_fits_every_window() {
 
     let enabled = async |name: &str| {
         let script = "return [...document.querySelectorAll('#bulk button')]
-            .find((button) => button.textContent === arguments[0]).disabled === false";
+            .find((button) => button.textContent === arguments[0]).matches(':enabled')";
         browser.script(script, vec![name.into()]).await == true
     };
     assert!(!enabled("Delete").await, "nothing is ticked");

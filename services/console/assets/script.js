@@ -7,12 +7,12 @@ document.documentElement.classList.add("has-script");
 const policy = window.trustedTypes?.createPolicy("ssl-manager", { createHTML: (html) => html });
 const parse = (html) => {
   const template = document.createElement("template");
-  template.innerHTML = policy ? policy.createHTML(html) : html;
+  template.innerHTML = policy?.createHTML(html) ?? html;
   return template.content;
 };
 const find = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const get = (address, accept = "text/html") => fetch(address, { headers: { accept } }).catch(() => null);
+const ask = (address, options) => fetch(address, options).catch(() => null);
 const { idleAt, expiresAt } = document.body.dataset;
 
 // The browser's own zone, for times that the server writes.
@@ -25,8 +25,20 @@ if (zone && !document.cookie.split("; ").includes(`zone=${zone}`)) {
 // Back after signing out must not show what was kept.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("button.copy");
+// One polite line for screen readers, at most every five seconds.
+let said = 0;
+let saying = null;
+function say(text) {
+  clearTimeout(saying);
+  saying = setTimeout(() => {
+    said = Date.now();
+    const line = find("#status-line");
+    if (line) line.textContent = text;
+  }, said + 5000 - Date.now());
+}
+
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest("button.copy");
   if (!button) return;
   await navigator.clipboard.writeText(button.dataset.copy);
   button.textContent = "Copied";
@@ -34,184 +46,163 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = "Copy"; }, 2000);
 });
 
-// One polite line for screen readers, at most every five seconds.
-let said = 0;
-let waiting = null;
-function say(text) {
-  clearTimeout(waiting);
-  waiting = setTimeout(() => {
-    said = Date.now();
-    const line = find("#status-line");
-    if (line) line.textContent = text;
-  }, Math.max(0, said + 5000 - Date.now()));
-}
-
-// Before the session ends. Staying signed in leaves the page, and what was typed in it, as it is.
-let warning = null;
+// Two minutes before the session ends. Staying signed in leaves the page, and what was typed in it, as it is.
 function warnBefore(end) {
   find("#session").hidden = true;
-  clearTimeout(warning);
-  warning = setTimeout(() => {
+  setTimeout(() => {
     const time = find("#session-ends");
     time.textContent = new Date(end).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     find("#session").hidden = false;
     say(`Your session ends at ${time.textContent}`);
-  }, Math.max(0, Math.min(end - Date.now() - 120000, 2 ** 31 - 1)));
+  }, Math.min(end - Date.now() - 120000, 2 ** 31 - 1));
 }
 if (idleAt) {
   warnBefore(Math.min(Date.parse(idleAt), Date.parse(expiresAt)));
   find("#stay").addEventListener("click", async () => {
-    const answer = await get("/stay", "application/json");
+    const answer = await ask("/stay");
     if (answer?.ok) warnBefore(Date.parse((await answer.json()).ends_at));
     else say("The session could not be extended. Sign in again in another tab.");
   });
 }
 
-// Live rows, a live domain, live figures: one stream per tab, closed while the tab is hidden.
-const table = find("#domains");
-const domain = find("[data-live-domain]");
-const figures = find("[data-live-page]");
-const away = find("#away");
-// The parts of the page as they came from the server, by id.
-const came = new Map(all(".live-part > [id]").map((part) => [part.id, part.outerHTML]));
-// Rows that wait until they are no longer used, by name; and whether a part of the page waits.
-const held = new Map();
-let isStale = false;
-let counted = null;
-let stream = null;
-let cursor = find("[data-cursor]")?.dataset.cursor ?? "";
+// Changes wait, by the id of their element, while the page is paused, and while the element has the focus, a selection, or
+// open details.
+const waiting = new Map();
 let paused = false;
-let changed = 0;
-let figuresTimer = null;
-
-// What has the focus, a selection, or open details is left alone until that ends.
 function isInUse(element) {
   const selection = getSelection();
   return element.contains(document.activeElement)
     || (!selection.isCollapsed && selection.containsNode(element, true))
     || find("details[open]", element) !== null;
 }
+function applyWaiting() {
+  for (const [id, act] of [...waiting]) {
+    const element = document.getElementById(id);
+    if (paused || (element && isInUse(element))) continue;
+    waiting.delete(id);
+    if (element) act(element);
+  }
+}
+function change(id, act) {
+  waiting.set(id, act);
+  applyWaiting();
+}
+for (const event of ["focusout", "toggle", "selectionchange"]) document.addEventListener(event, () => setTimeout(applyWaiting), true);
+find("#pause")?.addEventListener("click", ({ target }) => {
+  paused = !paused;
+  target.textContent = paused ? "Resume" : "Pause";
+  applyWaiting();
+});
+
+// Live rows, a live domain, live figures: one stream per tab, closed while the tab is hidden.
+const live = find("[data-live]")?.dataset.live ?? "/events?";
+const domain = find("[data-live-domain]")?.dataset.liveDomain;
+const figures = find("[data-live-page]");
+let cursor = find("[data-cursor]")?.dataset.cursor ?? "";
+let stream = null;
+let changed = 0;
 
 function setCells(row, fresh) {
-  let differs = false;
-  for (const cell of all("[data-cell]", fresh)) {
+  const differing = all("[data-cell]", fresh).filter((cell) => {
     const mine = find(`[data-cell="${cell.dataset.cell}"]`, row);
-    if (!mine || mine.innerHTML === cell.innerHTML) continue;
+    if (!mine || mine.innerHTML === cell.innerHTML) return false;
     mine.replaceChildren(...cell.childNodes);
-    differs = true;
-  }
-  return differs;
+    return true;
+  });
+  return differing.length > 0;
 }
 
-function applyRow(change) {
-  const row = document.getElementById(`d-${change.name}`);
-  if (!row || Number(row.dataset.position ?? 0) >= change.position) return;
-  if (paused || isInUse(row)) { held.set(change.name, change); return; }
-  held.delete(change.name);
-  row.dataset.position = change.position;
-  row.classList.toggle("gone", change.deleted);
-  row.classList.toggle("past", !change.fits);
-  if (!change.deleted && !setCells(row, parse(`<table>${change.html}</table>`))) return;
-  row.classList.remove("changed");
-  void row.offsetWidth;
-  row.classList.toggle("changed", !change.deleted);
-  changed += 1;
-  say(changed === 1 ? "1 domain changed" : `${changed} domains changed`);
+function applyRow({ name, position, deleted, fits, html }) {
+  change(`d-${name}`, (row) => {
+    // Late revisions are dropped.
+    if (Number(row.dataset.position ?? 0) >= position) return;
+    row.dataset.position = position;
+    row.classList.toggle("gone", deleted);
+    row.classList.toggle("past", !fits);
+    if (!deleted && !setCells(row, parse(`<table>${html}</table>`))) return;
+    row.classList.remove("changed");
+    void row.offsetWidth;
+    row.classList.toggle("changed", !deleted);
+    changed += 1;
+    say(changed === 1 ? "1 domain changed" : `${changed} domains changed`);
+  });
 }
 
 function applyCounts(counts) {
-  counted = counts;
   // An emergency is told also on a page that is paused.
   const banner = find("#banner");
   banner.hidden = counts.emergencies === 0;
   find("a", banner).textContent = counts.emergency;
   document.title = counts.alarm + document.title.replace(/^\([\d,]+!\) /, "");
-  if (paused) return;
-  const figures = { at_risk: counts.at_risk, ...counts.statuses };
-  for (const count of all("[data-count]")) count.textContent = figures[count.dataset.count] ?? count.textContent;
-  const news = (counts.matching ?? 0) - Number(find("#matching")?.dataset.matching ?? 0);
-  const more = find("#more-match");
-  if (more) more.hidden = news <= 0;
-  if (more && news > 0) find("span", more).textContent = news;
+  change("matching", (matching) => {
+    for (const count of all("[data-count]")) count.textContent = counts.figures[count.dataset.count] ?? count.textContent;
+    const more = (counts.matching ?? 0) - matching.dataset.matching;
+    find("#more-match").hidden = more <= 0;
+    find("#more-match span").textContent = more;
+  });
 }
 
-// Fetches this very page again and takes over the parts and rows that differ.
+// The parts of the page as they came from the server, by id: they are fetched again, and those that differ take their place.
+const parts = new Map(all(".live-part > [id]").map((part) => [part.id, part.outerHTML]));
 async function refresh() {
-  const answer = await get(location.href);
+  const answer = await ask(location.href);
   if (answer?.status === 401) location.reload();
   // A domain that is gone still has a page, which says so.
   if (!answer || !(answer.ok || (domain && answer.status === 404))) return;
   const fresh = parse(await answer.text());
   cursor = find("[data-cursor]", fresh)?.dataset.cursor ?? cursor;
-  isStale = false;
-  let differs = false;
-  for (const [id, html] of came) {
+  for (const id of parts.keys()) {
     const theirs = fresh.getElementById(id);
-    if (!theirs || theirs.outerHTML === html) continue;
-    const mine = document.getElementById(id);
-    if (isInUse(mine)) { isStale = true; continue; }
-    came.set(id, theirs.outerHTML);
-    mine.replaceWith(theirs);
-    differs = true;
+    if (!theirs) continue;
+    const html = theirs.outerHTML;
+    change(id, (mine) => {
+      if (parts.get(id) === html) return;
+      parts.set(id, html);
+      mine.replaceWith(theirs);
+      if (domain) say(`${domain} changed`);
+    });
   }
-  if (domain && differs) say(`${domain.dataset.liveDomain} changed`);
   for (const row of all("#domains tr[data-name]", fresh)) {
-    const mine = document.getElementById(row.id);
-    if (mine && !isInUse(mine)) setCells(mine, row);
+    if (!waiting.has(row.id)) change(row.id, (mine) => setCells(mine, row));
   }
   tellAges();
 }
 
-function release() {
-  for (const change of [...held.values()]) applyRow(change);
-  if (paused) return;
-  if (counted) applyCounts(counted);
-  if (isStale) refresh();
-}
-
-function address() {
-  const query = new URLSearchParams(table?.dataset.live);
-  query.delete("page");
-  query.delete("last");
-  if (table) query.set("list", "1");
-  for (const row of all("#domains tr[data-name]")) query.append("on", row.dataset.name);
-  if (domain) query.append("on", domain.dataset.liveDomain);
-  if (cursor) query.set("cursor", cursor);
-  return `/events?${query}`;
-}
-
 function setAway(isAway) {
+  const away = find("#away");
   if (away.hidden !== isAway) return;
   away.hidden = !isAway;
   say(isAway ? away.textContent : "The page is live again");
 }
 
+function hush() {
+  stream?.close();
+  stream = null;
+}
+
 function listen() {
   if (stream || document.hidden || !idleAt) return;
-  stream = new EventSource(address());
+  stream = new EventSource(`${live}&cursor=${cursor}`);
   const on = {
     row: (data) => {
-      const change = JSON.parse(data);
-      cursor = change.cursor;
-      if (table) applyRow(change);
-      if (change.name !== domain?.dataset.liveDomain) return;
-      isStale = true;
-      if (!paused) refresh();
+      const row = JSON.parse(data);
+      cursor = row.cursor;
+      applyRow(row);
+      if (row.name === domain) refresh();
     },
     counts: (data) => {
       applyCounts(JSON.parse(data));
       if (!figures) return;
       refresh();
       // The API keeps figures for a few seconds: what changed last is in the next ones.
-      clearTimeout(figuresTimer);
-      figuresTimer = setTimeout(refresh, 6000);
+      setTimeout(refresh, 6000);
     },
     resync: (data) => { cursor = data; refresh(); },
     away: () => setAway(true),
     // What changed meanwhile may not be told any more.
     back: () => { setAway(false); refresh(); },
     bye: () => { hush(); setTimeout(listen, 1000); },
-    session: () => { hush(); location.reload(); },
+    session: () => location.reload(),
   };
   for (const [name, act] of Object.entries(on)) stream.addEventListener(name, (event) => act(event.data));
   stream.onopen = () => setAway(false);
@@ -221,23 +212,8 @@ function listen() {
     if (stream?.readyState === EventSource.CLOSED) { hush(); setTimeout(listen, 5000); refresh(); }
   };
 }
-
-function hush() {
-  stream?.close();
-  stream = null;
-}
-
 document.addEventListener("visibilitychange", () => (document.hidden ? hush() : listen()));
 addEventListener("pagehide", hush);
-document.addEventListener("focusout", () => setTimeout(release, 0));
-document.addEventListener("toggle", () => setTimeout(release, 0), true);
-document.addEventListener("selectionchange", () => { if (getSelection().isCollapsed) release(); });
-find("#pause")?.addEventListener("click", ({ target }) => {
-  paused = !paused;
-  target.setAttribute("aria-pressed", String(paused));
-  target.textContent = paused ? "Resume" : "Pause";
-  release();
-});
 listen();
 
 // A check that was made just now is told by its age, and one that runs is asked for again.
@@ -252,60 +228,41 @@ setInterval(() => { tellAges(); if (find("[data-again]")) refresh(); }, 1000);
 
 // What is ticked: its number, all of the page, a range with Shift, and buttons that wait for something to be ticked.
 const bulk = find("#bulk");
-if (bulk && table) {
-  const boxes = () => all('input[name="name"]', table);
-  const everything = bulk.elements.of;
-  const header = find("#all");
+if (bulk) {
+  const boxes = all('#domains input[name="name"]');
+  const [every, matching] = [find("#all"), bulk.elements.of];
   const tell = () => {
-    const count = boxes().filter((box) => box.checked).length;
-    find("#ticked").textContent = everything.checked ? "All that match" : `${count} selected`;
-    header.checked = count > 0 && count === boxes().length;
-    header.indeterminate = count > 0 && !header.checked;
-    for (const button of all("button", bulk)) button.disabled = count === 0 && !everything.checked;
+    const count = boxes.filter((box) => box.checked).length;
+    find("#ticked").textContent = matching.checked ? "All that match" : `${count} selected`;
+    find("fieldset", bulk).disabled = count === 0 && !matching.checked;
+    every.checked = count === boxes.length;
+    every.indeterminate = count > 0 && !every.checked;
   };
-  let last = null;
-  table.addEventListener("click", ({ target: box, shiftKey }) => {
-    if (box.name !== "name") return;
-    const rows = boxes();
-    if (shiftKey && last?.isConnected) {
-      const [from, to] = [rows.indexOf(last), rows.indexOf(box)].sort((a, b) => a - b);
-      for (const between of rows.slice(from, to + 1)) between.checked = box.checked;
-    }
-    last = box;
+  let last = 0;
+  find("#domains").addEventListener("click", ({ target, shiftKey }) => {
+    const at = boxes.indexOf(target);
+    if (at < 0) return;
+    if (shiftKey) for (const box of boxes.slice(Math.min(last, at), Math.max(last, at))) box.checked = target.checked;
+    last = at;
     tell();
   });
-  header.addEventListener("change", () => { for (const box of boxes()) box.checked = header.checked; tell(); });
-  everything.addEventListener("change", tell);
+  every.addEventListener("change", () => { for (const box of boxes) box.checked = every.checked; tell(); });
+  matching.addEventListener("change", tell);
   // After Back a browser ticks again what was ticked.
   addEventListener("pageshow", tell);
-  tell();
 }
 
 // Keys, unless they were switched off in this browser. Nothing happens while somebody types.
-const KEYS_OFF = "keys-off";
-const dialog = find("#help-dialog");
-async function showHelp() {
-  if (dialog.open || find("main #help")) { dialog.close(); return; }
-  const answer = await get("/help");
-  const help = answer?.ok && find("#help", parse(await answer.text()));
-  if (!help) { location.href = "/help"; return; }
-  find("div", dialog).replaceChildren(help);
-  offerKeys();
-  dialog.showModal();
+const keysOn = find("#keys-on");
+if (keysOn) {
+  keysOn.checked = localStorage.keys !== "off";
+  keysOn.addEventListener("change", () => { localStorage.keys = keysOn.checked ? "on" : "off"; });
 }
-function offerKeys() {
-  const box = find("#keys-on");
-  if (!box) return;
-  box.checked = !localStorage.getItem(KEYS_OFF);
-  box.addEventListener("change", () => (box.checked ? localStorage.removeItem(KEYS_OFF) : localStorage.setItem(KEYS_OFF, "1")));
-}
-offerKeys();
 function step(by) {
   const rows = all("#domains tbody tr");
   const here = rows.findIndex((row) => row.contains(document.activeElement));
-  const link = find("th a", rows[here < 0 && by < 0 ? rows.length - 1 : here + by] ?? document.createElement("tr"));
-  link?.focus();
-  link?.scrollIntoView({ block: "nearest" });
+  const row = rows.at(here < 0 && by < 0 ? -1 : here + by);
+  if (here + by >= 0 || here < 0) row?.querySelector("th a").focus();
 }
 function recheck() {
   const name = document.activeElement.closest("tr[data-name]")?.dataset.name;
@@ -313,47 +270,46 @@ function recheck() {
   if (domain) find('button[name="action"][value="recheck"]')?.click();
   else if (name && form) { form.action = `/domains/${name}`; form.submit(); }
 }
+const keys = {
+  "/": () => find("#q")?.focus(),
+  j: () => step(1),
+  k: () => step(-1),
+  r: recheck,
+  "?": () => { if (find("#legend")) find("#legend").togglePopover(); else location.href = "/help"; },
+};
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || localStorage.getItem(KEYS_OFF)) return;
+  if (!idleAt || localStorage.keys === "off" || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.target.closest?.('input:not([type="checkbox"], [type="radio"]), textarea, select, [contenteditable]')) return;
-  const keys = { "/": () => find("#q")?.focus(), j: () => step(1), k: () => step(-1), r: recheck, "?": showHelp };
-  if (!idleAt || !Object.hasOwn(keys, event.key) || (dialog.open && event.key !== "?")) return;
+  if (!Object.hasOwn(keys, event.key)) return;
   event.preventDefault();
   keys[event.key]();
 });
-find(".legend-link")?.addEventListener("click", (event) => { event.preventDefault(); showHelp(); });
 
-// Names are checked as they are typed, if there is one.
-const check = find("#check");
+// One name is checked as it is typed.
 let checking = null;
-let asked = "";
 find("#names")?.addEventListener("input", ({ target: names }) => {
   clearTimeout(checking);
   checking = setTimeout(async () => {
-    const lines = names.value.split(/[\s,;]+/).filter(Boolean);
-    const name = lines.length === 1 ? lines[0] : "";
-    if (!check || name === asked) return;
-    asked = name;
-    if (!name) { check.replaceChildren(); return; }
+    const [check, typed] = [find("#check"), names.value];
+    const [name, ...others] = typed.split(/[\s,;]+/).filter(Boolean);
+    if (!name || others.length > 0) { check.replaceChildren(); return; }
     const body = new URLSearchParams({ csrf: names.form.elements.csrf.value, name });
-    const answer = await fetch(check.dataset.check, { method: "POST", body }).catch(() => null);
-    if (answer?.ok && asked === name) check.replaceChildren(parse(await answer.text()));
+    const answer = await ask(check.dataset.check, { method: "POST", body });
+    if (answer?.ok && names.value === typed) check.replaceChildren(parse(await answer.text()));
   }, 400);
 });
 
 // A file goes into the box beside it: as it is if it is text, else as its base64, which the server reads as well.
 for (const input of all("input[type=file][data-into]")) {
   input.addEventListener("change", async () => {
-    const file = input.files[0];
+    const [file] = input.files;
     if (!file) return;
-    const isLarge = file.size > 64 * 1024;
-    if (!isLarge) {
-      const bytes = new Uint8Array(await file.arrayBuffer());
-      const text = new TextDecoder().decode(bytes);
-      const isText = !/[\0\ufffd]/.test(text);
-      document.getElementById(input.dataset.into).value = isText ? text : btoa(String.fromCharCode(...bytes));
-    }
-    say(isLarge ? `${file.name} has over 64 KiB: choose the file of this one certificate or key` : `${file.name} is in the box`);
     input.value = "";
+    if (file.size > 64 * 1024) { say(`${file.name} has over 64 KiB: choose the file of this one certificate or key`); return; }
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const text = new TextDecoder().decode(bytes);
+    const isText = !/[\0\ufffd]/.test(text);
+    document.getElementById(input.dataset.into).value = isText ? text : btoa(String.fromCharCode(...bytes));
+    say(`${file.name} is in the box`);
   });
 }

@@ -128,6 +128,7 @@ fn router(app: App) -> Router {
         .route("/midnight", get(pages::midnight::show))
         .route("/midnight.csv", get(pages::midnight::csv))
         .route("/webhooks", get(pages::webhooks::show).post(pages::webhooks::act))
+        .route("/message", get(pages::message::show))
         .route("/help", get(pages::help::show))
         .route("/stay", get(pages::stay::stay))
         .route("/jobs", get(pages::job::list))

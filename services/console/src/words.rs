@@ -3,6 +3,7 @@
 mod admin;
 mod domain;
 mod help;
+mod message;
 mod todo;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use proto::{from_timestamp, v1};
 pub(crate) use self::admin::*;
 pub(crate) use self::domain::*;
 pub(crate) use self::help::*;
+pub(crate) use self::message::{message_about, one_message};
 pub(crate) use self::todo::{ToDo, to_do};
 use crate::lines::MAX_LINES;
 use crate::zone::Zone;

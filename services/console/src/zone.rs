@@ -78,6 +78,11 @@ impl Zone {
         Some(Self { choice, label, own: String::new(), rules: zone })
     }
 
+    /// Whether times read the same in both.
+    pub(crate) fn reads_like(&self, other: &Self) -> bool {
+        self.label == other.label && self.rules == other.rules
+    }
+
     /// The viewer, for sentences.
     pub(crate) fn reader(&self, now: Timestamp) -> Reader {
         Reader { medium: Medium::Page, zone: self.named_zone(), now }

@@ -106,6 +106,34 @@ async fn all_domains_of_a_customer_are_one_address() {
 }
 
 #[tokio::test]
+async fn forty_names_of_a_customer_have_one_message() {
+    let served = served().await;
+    for number in 0..41 {
+        let name = DomainName::parse(&format!("d{number:02}.example.com")).unwrap();
+        served.add(name.as_str()).await;
+        served.block(&name).await;
+        // The last one is another customer's.
+        let customer = if number < 40 { "4711" } else { "4712" };
+        let mut tx = served.context.store.begin("customer").await.unwrap();
+        let row = tx.domain(&name).await.unwrap().unwrap();
+        tx.apply(Some(&row), &row.clone().belongs_to(customer).unwrap(), None).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let browser = served.browser(Role::Viewer).await;
+    let list = browser.get("/?customer=4711").await.body;
+    assert!(list.contains("href=\"/message?customer=4711\">Message for the customer</a>"), "{list}");
+    let page = browser.get("/message?customer=4711").await.body;
+    assert!(page.contains("40 domains wait for the customer."), "{page}");
+    let (_, message) = page.split_once("<blockquote").unwrap();
+    let (message, _) = message.split_once("</blockquote>").unwrap();
+    assert!(message.contains("d00.example.com, d01.example.com") && message.contains("d39.example.com"));
+    assert!(!message.contains("d40.example.com"), "{message}");
+    assert_eq!(message.matches("set NAME as CNAME to cdn.example.net").count(), 1, "{message}");
+    let none = browser.get("/message?customer=none").await.body;
+    assert!(none.contains("There is nothing to send."), "{none}");
+}
+
+#[tokio::test]
 async fn notes_are_added_and_deleted_by_who_may() {
     let served = served().await;
     served.add(NAME).await;
@@ -114,6 +142,8 @@ async fn notes_are_added_and_deleted_by_who_may() {
     let hostile = "customer told,\n<script>alert(1)</script> ticket 4711";
     let added = support.send(address, address, &[("text", hostile)]).await;
     assert_eq!((added.status, added.location.as_str()), (303, address.as_str()));
+    let view = support.get(&format!("/domains/{NAME}")).await.body;
+    assert!(view.contains("ticket 4711") && !view.contains("<script>alert"), "{view}");
     let page = support.get(address).await;
     assert!(page.body.contains("ticket 4711") && !page.body.contains("<script>alert"), "{}", page.body);
     let (_, rest) = page.body.split_once("name=\"delete\" value=\"").unwrap();

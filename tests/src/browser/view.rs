@@ -32,6 +32,9 @@ pub enum Size {
     Of(u32, u32),
 }
 
+/// Widths of a small phone, a phone, a tablet and a laptop.
+const WINDOWS: [(u32, u32); 4] = [(320, 568), (390, 844), (834, 1112), (1440, 900)];
+
 impl Browser {
     /// Sets what the viewer prefers; the page follows at once.
     pub async fn theme(&self, theme: Theme) {
@@ -72,6 +75,34 @@ impl Browser {
     pub async fn screenshot(&self, name: &str) -> PathBuf {
         let metrics = self.devtools("Page.getLayoutMetrics", json!({})).await;
         self.picture(name, &metrics["cssContentSize"]).await
+    }
+
+    /// Checks that a page is accessible in each theme and fits every window, and leaves pictures of it in both themes:
+    /// `<screen>-<width>-<light|dark>` and `<screen>-zoomed`.
+    pub async fn look(&self, screen: &str) {
+        for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark"), (Theme::ForcedColors, "forced")]
+        {
+            self.theme(theme).await;
+            self.assert_accessible(&format!("{screen}, {word}")).await;
+        }
+        for (theme, word) in [(Theme::Dark, "dark"), (Theme::Light, "light")] {
+            self.theme(theme).await;
+            for (width, height) in WINDOWS {
+                self.fits(screen, Size::Of(width, height)).await;
+                self.screenshot(&format!("{screen}-{width}-{word}")).await;
+            }
+        }
+        self.fits(screen, Size::Of(2560, 1200)).await;
+        self.fits(screen, Size::Zoomed).await;
+        self.screenshot(&format!("{screen}-zoomed")).await;
+        self.fits(screen, Size::Phone).await;
+        self.assert_accessible(&format!("{screen} on a phone")).await;
+        self.size(Size::Desktop).await;
+    }
+
+    async fn fits(&self, screen: &str, size: Size) {
+        self.size(size).await;
+        assert_eq!(self.overflow().await, 0, "{screen} is wider than the window at {size:?}");
     }
 
     /// What the window shows as a picture, in the same folder.

@@ -3,12 +3,11 @@
 //! Changes are collected for a quarter of a second, and only the last one of a name is sent. About all other domains a
 //! viewer gets, at most every few seconds, the numbers of domains, emergencies, and matches.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -25,7 +24,6 @@ use crate::App;
 use crate::api::Domains;
 use crate::filter::Filter;
 use crate::live::{Change, Subscription};
-use crate::row::{Controls, Row};
 use crate::session::{Person, resolve_in_the_background};
 use crate::strangers::busy;
 use crate::words;
@@ -176,8 +174,6 @@ impl Viewer {
 
     fn row(&self, change: &Change) -> String {
         let now = self.app.process.clock.now();
-        let row = Row::new(&change.domain, &self.zone, now, Controls::None);
-        let html = if change.deleted { String::new() } else { row.render().unwrap_or_default() };
         let cursor = self.app.hub.after(change).to_string();
         json!({
             "name": change.domain.name,
@@ -185,7 +181,7 @@ impl Viewer {
             "cursor": cursor,
             "deleted": change.deleted,
             "fits": !change.deleted && self.filter.fits(&change.domain, &self.zone, now),
-            "html": html,
+            "html": &*change.row(&self.zone, now),
         })
         .to_string()
     }
@@ -200,16 +196,11 @@ impl Viewer {
         let counted = &summary.statuses;
         let emergencies = counted.iter().filter(|count| count.status() == v1::Status::Emergency);
         let emergencies: u64 = emergencies.map(|count| count.domains).sum();
-        let statuses: serde_json::Map<String, serde_json::Value> = counted
-            .iter()
-            .map(|count| {
-                let word = status_word(count.status()).to_owned();
-                (word, words::number(count.domains).into())
-            })
-            .collect();
+        let statuses = counted.iter().map(|count| (status_word(count.status()), count.domains));
+        let figures = statuses.chain([("at_risk", summary.at_risk)]);
+        let figures: BTreeMap<_, _> = figures.map(|(word, count)| (word, words::number(count))).collect();
         let counts = json!({
-            "statuses": statuses,
-            "at_risk": words::number(summary.at_risk),
+            "figures": figures,
             "emergencies": emergencies,
             "alarm": words::alarm(emergencies),
             "emergency": words::emergencies(emergencies),

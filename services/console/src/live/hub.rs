@@ -11,6 +11,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tonic::Code;
 
 use crate::api::{Api, Token};
+use crate::live::Change;
 
 /// Changes that are kept for late viewers.
 const MAX_KEPT: usize = 4096;
@@ -23,14 +24,6 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a page waits for the stream, so that changes after its rendering are not missed.
 const READY_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// One change of one domain.
-#[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) position: i64,
-    pub(crate) domain: v1::Domain,
-    pub(crate) deleted: bool,
-}
 
 /// The position of a viewer: the stream, and how far it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +199,7 @@ impl Hub {
 
     fn keep(&self, message: v1::WatchDomainsResponse) {
         let Some(domain) = message.domain else { return };
-        let change = Arc::new(Change { position: message.position, domain, deleted: message.deleted });
+        let change = Arc::new(Change::new(message.position, domain, message.deleted));
         let mut state = self.state();
         state.position = change.position;
         state.kept.push_back(change.clone());

@@ -5,8 +5,10 @@
 //! the page was rendered, or again after a break, misses nothing; after a longer break the page reloads. Why not a
 //! stream per viewer: five hundred viewers would cost the API five hundred times the same changes.
 
+mod change;
 mod events;
 mod hub;
 
+pub(crate) use change::Change;
 pub(crate) use events::events;
-pub(crate) use hub::{Change, Cursor, Hub, Subscription};
+pub(crate) use hub::{Cursor, Hub, Subscription};

@@ -1,4 +1,4 @@
-//! The six statuses, the keys, and the rights of roles: a page, which the script also shows as a dialog.
+//! The six statuses, the keys, and the rights of roles. The list shows the first two in place.
 
 use askama::Template;
 use axum::response::Response;
@@ -14,13 +14,16 @@ use crate::words;
 #[template(path = "help.html")]
 struct HelpPage {
     frame: Frame,
-    statuses: [(Badge, &'static str, &'static str); 6],
+    statuses: [Meaning; 6],
     keys: [(&'static str, &'static str); 6],
     roles: Vec<(Role, String)>,
 }
 
-/// Answers `/help`.
-pub(crate) async fn show(frame: Frame) -> Response {
+/// A status, its meaning, and the next step.
+pub(crate) type Meaning = (Badge, &'static str, &'static str);
+
+/// The six statuses, the most urgent first.
+pub(crate) fn statuses() -> [Meaning; 6] {
     let statuses = [
         v1::Status::Emergency,
         v1::Status::Expired,
@@ -29,12 +32,17 @@ pub(crate) async fn show(frame: Frame) -> Response {
         v1::Status::Pending,
         v1::Status::Success,
     ];
+    statuses.map(|status| {
+        let (meaning, next) = words::legend(status);
+        (Badge(status), meaning, next)
+    })
+}
+
+/// Answers `/help`.
+pub(crate) async fn show(frame: Frame) -> Response {
     html(&HelpPage {
         frame,
-        statuses: statuses.map(|status| {
-            let (meaning, next) = words::legend(status);
-            (Badge(status), meaning, next)
-        }),
+        statuses: statuses(),
         keys: words::KEYS,
         roles: Role::ALL.map(|role| (role, may(role))).to_vec(),
     })

@@ -11,6 +11,7 @@ use crate::form::query;
 use crate::live::Cursor;
 use crate::page::{Frame, LIST};
 use crate::pages::domain::address;
+use crate::pages::help;
 use crate::problem::{Problem, html};
 use crate::row::{Badge, Controls, Row};
 use crate::session::with_cookie;
@@ -67,6 +68,8 @@ struct ListPage {
     /// The seventh of the tabs, which is no status.
     at_risk: Preset,
     whos: [(&'static str, &'static str); 4],
+    statuses: [help::Meaning; 6],
+    keys: [(&'static str, &'static str); 6],
     tokens: Vec<Token>,
     heads: Vec<Head>,
     rows: Vec<Row>,
@@ -84,6 +87,12 @@ impl ListPage {
     /// Those that match and are not all on this page.
     fn is_longer(&self) -> bool {
         self.count > PAGE_SIZE as u32
+    }
+
+    /// The address of the changes of these rows.
+    fn live(&self) -> String {
+        let names = self.rows.iter().map(|row| format!("&on={}", row.name.ascii));
+        format!("/events?list=1&{}{}", self.filter.with(|_| {}).query(), names.collect::<String>())
     }
 
     fn is_source(&self, word: &str) -> bool {
@@ -147,6 +156,8 @@ impl ListPage {
             at_risk: preset(&filter, "At risk", &|only| only.at_risk = true),
             presets: presets(&filter),
             whos: WHO.map(|who| (who, words::who(who))),
+            statuses: help::statuses(),
+            keys: words::KEYS,
             tokens: tokens(&filter, &frame.zone, frame.now),
             heads: heads(&filter),
             matching: matching(listed),
@@ -186,15 +197,6 @@ fn other_page(filter: &Filter, token: &str) -> Option<String> {
 }
 
 fn tabs(filter: &Filter, frame: &Frame) -> Vec<Tab> {
-    // What needs a person first, as in the list.
-    let order = [
-        v1::Status::Emergency,
-        v1::Status::Expired,
-        v1::Status::Failure,
-        v1::Status::Discard,
-        v1::Status::Pending,
-        v1::Status::Success,
-    ];
     let tab = |status: v1::Status| {
         let is_on = filter.statuses.contains(&status);
         let address = filter.with(|filter| {
@@ -206,7 +208,8 @@ fn tabs(filter: &Filter, frame: &Frame) -> Vec<Tab> {
         });
         Tab { badge: Badge(status), domains: frame.count(status), address: address.address(), is_on }
     };
-    order.into_iter().map(tab).collect()
+    // What needs a person first, as in the list.
+    help::statuses().map(|(Badge(status), ..)| tab(status)).into()
 }
 
 /// Each is a list of its own; what is filtered beside it goes.

@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod help;
 pub(crate) mod job;
 pub(crate) mod list;
+pub(crate) mod message;
 pub(crate) mod midnight;
 pub(crate) mod oidc;
 pub(crate) mod overview;

@@ -15,13 +15,29 @@ use crate::problem::{Problem, html};
 use crate::row::{Moment, Name};
 use crate::words::{self, instant};
 
-struct Note {
+pub(super) struct Note {
     id: String,
-    at: Option<Moment>,
-    author: String,
-    text: String,
+    pub(super) at: Option<Moment>,
+    pub(super) author: String,
+    pub(super) text: String,
     /// Whether the viewer may delete it.
     is_deletable: bool,
+}
+
+/// The notes on a domain, newest first.
+pub(super) async fn read(frame: &Frame, name: &DomainName) -> Result<Vec<Note>, Problem> {
+    let request = v1::ListDomainNotesRequest { name: name.to_string() };
+    let notes = frame.domains().list_domain_notes(request).await?.into_inner().notes;
+    let me = format!("user:{}", frame.person.name);
+    let may_delete_all = frame.may_operate() && frame.may_revoke();
+    let note = |note: v1::DomainNote| Note {
+        at: instant(note.at.as_ref()).map(|at| Moment::time(at, &frame.zone)),
+        is_deletable: may_delete_all || (frame.may_operate() && note.author == me),
+        author: words::by(&note.author),
+        id: note.id,
+        text: note.text,
+    };
+    Ok(notes.into_iter().map(note).collect())
 }
 
 #[derive(Template)]
@@ -37,20 +53,8 @@ struct NotesPage {
 
 impl NotesPage {
     async fn read(frame: Frame, name: &DomainName) -> Result<Self, Problem> {
-        let request = v1::ListDomainNotesRequest { name: name.to_string() };
-        let notes = frame.domains().list_domain_notes(request).await?.into_inner().notes;
-        let me = format!("user:{}", frame.person.name);
-        let may_delete_all = frame.may_operate() && frame.may_revoke();
-        let note = |note: v1::DomainNote| Note {
-            at: instant(note.at.as_ref()).map(|at| Moment::time(at, &frame.zone)),
-            is_deletable: may_delete_all || (frame.may_operate() && note.author == me),
-            author: words::by(&note.author),
-            id: note.id,
-            text: note.text,
-        };
-        let notes = notes.into_iter().map(note).collect();
         Ok(Self {
-            notes,
+            notes: read(&frame, name).await?,
             troubles: Troubles::default(),
             name: Name::new(name.as_str()),
             text: String::new(),

@@ -11,6 +11,7 @@ use proto::v1;
 use super::certificates::{self, Certificates};
 use super::current::{Current, Edges};
 use super::history::{self, Timeline};
+use super::notes::{self, Note};
 use super::records::Records;
 use super::verdict::Verdict;
 use super::{Named, Troubles};
@@ -22,6 +23,9 @@ use crate::row::{Moment, Name};
 use crate::step::Step;
 use crate::words::instant;
 use crate::zone::Zone;
+
+/// The others are on the page of the notes.
+const SHOWN_NOTES: usize = 3;
 
 /// The actions that the viewer may take on this domain in its present state.
 struct Controls {
@@ -58,6 +62,8 @@ struct ViewPage {
     troubles: Troubles,
     name: Name,
     verdict: Verdict,
+    /// The newest.
+    notes: Vec<Note>,
     records: Option<Records>,
     checks: Option<ShownChecks>,
     current: Option<Current>,
@@ -113,10 +119,11 @@ pub(super) async fn page(
     asked: &ViewQuery,
     troubles: Troubles,
 ) -> Result<Response, Problem> {
-    let (domain, entries, listed) = tokio::join!(
+    let (domain, entries, listed, notes) = tokio::join!(
         super::read(&frame, name),
         history::read(&frame, name, asked.lines),
         certificates::read(&frame, name, &asked.certificates),
+        notes::read(&frame, name),
     );
     let domain = match domain {
         Ok(domain) => domain,
@@ -134,6 +141,7 @@ pub(super) async fn page(
         troubles,
         name: Name::new(&domain.name),
         verdict: Verdict::new(&domain, &entries, checks.as_ref(), zone, now),
+        notes: notes.unwrap_or_default().into_iter().take(SHOWN_NOTES).collect(),
         records: Records::new(&domain),
         checks: checks.map(|checks| ShownChecks::new(checks, zone)),
         current: Current::new(&domain, zone, now),
