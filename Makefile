@@ -46,7 +46,7 @@ target/release/ssl-manager:
 	cargo build --release --package ssl-manager --no-default-features
 
 .PHONY: install-program
-install-program: $(PROGRAM) ## Build the program; install it with manual pages, completions and a systemd unit below PREFIX (and DESTDIR)
+install-program: $(PROGRAM) ## Build the program; install it with manual pages, completions, a systemd unit and a bill of materials below PREFIX (and DESTDIR)
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/ssl-manager
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(PROGRAM) man $(DESTDIR)$(PREFIX)/share/man/man1
@@ -55,7 +55,14 @@ install-program: $(PROGRAM) ## Build the program; install it with manual pages, 
 	$(PROGRAM) completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ssl-manager
 	$(PROGRAM) completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ssl-manager
 	$(PROGRAM) completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ssl-manager.fish
+	install -d $(DESTDIR)$(PREFIX)/share/doc/ssl-manager
+	deploy/sbom.sh --no-default-features >$(DESTDIR)$(PREFIX)/share/doc/ssl-manager/ssl-manager.cdx.json
 	sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/ssl-manager.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/ssl-manager.service
+
+.PHONY: sbom
+sbom: ## Write what is linked into the program as CycloneDX: target/sbom/ssl-manager.cdx.json
+	mkdir -p target/sbom
+	deploy/sbom.sh --no-default-features >target/sbom/ssl-manager.cdx.json
 
 .PHONY: demo
 demo: ## Run all roles and a sandbox of the outside world on loopback

@@ -7,6 +7,7 @@ import sys
 
 import yaml
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROLES = {"api", "issuer", "challenge-responder", "scheduler", "c4-uploader", "console", "notifier"}
 # Clients come to these by a Service.
 SERVING = {"api", "challenge-responder", "console"}
@@ -14,6 +15,10 @@ SERVING = {"api", "challenge-responder", "console"}
 STOPS_WITHIN = 30
 SEALING = {"api", "issuer", "c4-uploader"}
 OURS = re.compile(r"(^|/)ssl-manager(-sandbox)?(:|@|$)")
+# Images of others without a digest; deploy/README.md says why.
+BY_TAG = {"rabbitmq", "otel/opentelemetry-collector"}
+# What Compose and the overlays want of each repository of others.
+versions = {}
 problems = []
 
 
@@ -21,9 +26,41 @@ def problem(where, what):
     problems.append(f"{where}: {what}")
 
 
-def check_tag(where, image):
-    if OURS.search(image) and (image.endswith(":latest") or not re.search(r"ssl-manager(-sandbox)?[:@]\S", image)):
+def check_image(where, image):
+    if OURS.search(image):
+        if image.endswith(":latest") or not re.search(r"ssl-manager(-sandbox)?[:@]\S", image):
+            problem(where, f"image {image!r} has no version")
+        return
+    name, _, digest = image.partition("@")
+    repository, _, tag = name.partition(":")
+    if not tag and not digest or tag == "latest":
         problem(where, f"image {image!r} has no version")
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest) and repository not in BY_TAG:
+        problem(where, f"image {image!r} has no digest")
+    others = versions.setdefault(repository, {})
+    others[digest or tag] = where
+    if len(others) > 1:
+        problem(where, f"{repository} is another image than in {' and '.join(others.values())}")
+
+
+def check_named_once():
+    """Images have one place each: the heads of the Dockerfile and of the Compose file, `images` of a kustomization."""
+    for file in [*ROOT.glob("deploy/k8s/**/*.yaml"), *ROOT.glob("deploy/k8s/**/*.sh")]:
+        for image in re.findall(r"^[ -]*image: *(\S+)", file.read_text(), re.M):
+            if re.search(r"[:@/]", image):
+                problem(file.name, f"names the image {image!r}; its place is `images` of a kustomization.yaml")
+    compose = (ROOT / "docker-compose.yml").read_text()
+    for image in re.findall(r"^ *image: *(\S+)", compose, re.M):
+        if not image.startswith("*") and not OURS.search(image):
+            problem("docker-compose.yml", f"names the image {image!r} in a service; its place is `x-images`")
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    bases = dict(re.findall(r"^ARG (\w+_BASE)=(\S+)", dockerfile, re.M))
+    for name, image in bases.items():
+        check_image(f"Dockerfile: {name}", image)
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", dockerfile, re.M))
+    for image in re.findall(r"^FROM (\S+)", dockerfile, re.M):
+        if image not in stages and image.strip("${}") not in bases:
+            problem("Dockerfile", f"begins with {image!r}, which is no argument")
 
 
 def pod_template(resource):
@@ -45,7 +82,7 @@ def sources(volumes):
 
 
 def check_container(where, kind, pod, container):
-    check_tag(where, container.get("image", ""))
+    check_image(where, container.get("image", ""))
     own = container.get("securityContext", {})
     whole = pod.get("securityContext", {})
     if own.get("allowPrivilegeEscalation") is not False:
@@ -175,7 +212,7 @@ def check_compose(path):
     services = compose["services"]
     for name, service in services.items():
         where = f"docker-compose.yml: {name}"
-        check_tag(where, service.get("image", ""))
+        check_image(where, service.get("image", ""))
         if not any("no-new-privileges" in option for option in service.get("security_opt", [])):
             problem(where, "no-new-privileges is missing")
         for key, value in (service.get("environment") or {}).items():
@@ -201,6 +238,7 @@ def main():
     arguments.add_argument("--compose", default="")
     arguments.add_argument("rendered", nargs="*", type=pathlib.Path)
     arguments = arguments.parse_args()
+    check_named_once()
     for path in arguments.rendered:
         check_kubernetes(path)
     if arguments.compose:

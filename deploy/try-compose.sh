@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs docker-compose.yml for real on a machine that can pull no image, until `domain add` reaches Success; again after a
-# restart of each container, and after one of all. Stand-ins take the place of the images: PostgreSQL, RabbitMQ and Pebble
-# as Debian has them, under the same names; our own are packed from target/debug/ssl-manager (or BINARY). Needs root, docker.io, docker-compose and debootstrap.
+# restart of each container, and after a reboot. Stand-ins take the place of the images: PostgreSQL, RabbitMQ and Pebble
+# as Debian has them; our own are packed from target/debug/ssl-manager (or BINARY). Needs root, docker.io,
+# docker-compose and debootstrap.
 #
 #   deploy/try-compose.sh [SERVICE...]     with services: starts only these, and says how they are
 set -euo pipefail
@@ -9,6 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=deploy/try-engine.sh
 . deploy/try-engine.sh
+command -v docker-compose >/dev/null || { echo "$0: docker-compose is missing (apt-get install docker-compose)" >&2; exit 1; }
 work=$PWD/target/try-compose
 start_engine "$work" bridge
 
@@ -66,10 +68,10 @@ ENTRYPOINT ["/entrypoint.sh"]
 FROM try-stand-ins AS pebble
 ENTRYPOINT ["/usr/bin/pebble"]
 DOCKER
-for image in postgres:17 rabbitmq:4 ghcr.io/letsencrypt/pebble:latest; do
-    target=${image%:*}
-    docker build --quiet --network none --target "${target##*/}" --tag "$image" "$context" >/dev/null
+for target in postgres rabbitmq pebble; do
+    docker build --quiet --network none --target "$target" --tag "try-$target" "$context" >/dev/null
 done
+export POSTGRES_IMAGE=try-postgres RABBITMQ_IMAGE=try-rabbitmq PEBBLE_IMAGE=try-pebble
 prebuilt_image ssl-manager ssl-manager:dev "$work/prebuilt" try-run-base
 prebuilt_image ssl-manager-sandbox ssl-manager-sandbox:dev "$work/prebuilt" try-run-base
 
@@ -115,12 +117,13 @@ add() {
 }
 
 add shop.example.com
-# Each container on its own, and then all of them, as after a reboot of the machine.
+# Each container on its own, and then the machine.
 for service in postgres rabbitmq pebble sandbox-c4 sandbox-dns api issuer challenge-responder scheduler c4-uploader notifier console; do
     compose restart "$service" >"$work/restart.log" 2>&1 || { cat "$work/restart.log"; problem "restart of $service"; }
     add "after-$service.example.com"
 done
-compose stop >"$work/restart.log" 2>&1 && compose start >>"$work/restart.log" 2>&1 || { cat "$work/restart.log"; problem "reboot"; }
+reboot_engine
 add after-a-reboot.example.com
 compose ps
 compose down --volumes >/dev/null 2>&1 || true
+echo "try-compose: all fine"

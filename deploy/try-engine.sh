@@ -4,37 +4,57 @@
 # start_engine WORK bridge|host: sets DOCKER_HOST. The engine ends with the script. With `bridge` it lives in a network
 # of its own, so that nothing of it shows in this machine's; with `host` builds can reach what this machine reaches.
 start_engine() {
-    local work=$1 network=$2 tool
+    local tool
+    engine_work=$1 engine_network=$2
     [ "$(id -u)" -eq 0 ] || { echo "$0: run as root" >&2; exit 1; }
     for tool in dockerd docker debootstrap; do
         command -v "$tool" >/dev/null || { echo "$0: $tool is missing (apt-get install docker.io debootstrap)" >&2; exit 1; }
     done
-    mkdir -p "$work"
+    mkdir -p "$engine_work"
     engine_run=$(mktemp -d)
     export DOCKER_HOST=unix://$engine_run/docker.sock DOCKER_BUILDKIT=0
+    trap end_engine EXIT
+    run_engine
+}
+
+run_engine() {
     local apart=() options=(--bridge none --iptables=false)
-    if [ "$network" = bridge ]; then
+    if [ "$engine_network" = bridge ]; then
+        # shellcheck disable=SC2016    # the arguments are those of the inner shell
         apart=(unshare --net sh -c 'ip link set lo up && exec "$@"' sh)
         options=()
     fi
-    "${apart[@]}" dockerd --data-root "$work/engine" --exec-root "$engine_run/exec" --pidfile "$engine_run/docker.pid" \
+    "${apart[@]}" dockerd --data-root "$engine_work/engine" --exec-root "$engine_run/exec" --pidfile "$engine_run/docker.pid" \
         --host "$DOCKER_HOST" ${options[@]+"${options[@]}"} ${STORAGE_DRIVER:+--storage-driver "$STORAGE_DRIVER"} \
-        >"$work/dockerd.log" 2>&1 &
+        >>"$engine_work/dockerd.log" 2>&1 &
     engine=$!
-    trap end_engine EXIT
     for _ in $(seq 100); do
         docker info >/dev/null 2>&1 && return
         kill -0 "$engine" 2>/dev/null || break
         sleep 0.3
     done
-    tail -n 20 "$work/dockerd.log" >&2
+    echo "$0: the engine does not start" >&2
+    tail -n 20 "$engine_work/dockerd.log" >&2
     exit 1
 }
 
-end_engine() {
-    docker ps --quiet | xargs --no-run-if-empty docker kill >/dev/null 2>&1 || true
-    kill "$engine" 2>/dev/null && wait "$engine" 2>/dev/null || true
+stop_engine() {
+    [ -n "${engine:-}" ] || return 0
+    kill "$engine" 2>/dev/null || true
+    wait "$engine" 2>/dev/null || true
+    engine=
     umount "$engine_run"/exec/netns/* 2>/dev/null || true
+}
+
+# As in a reboot: the engine stops with its containers, and another one finds those that are to run again.
+reboot_engine() {
+    stop_engine
+    run_engine
+}
+
+end_engine() {
+    docker ps --quiet 2>/dev/null | xargs --no-run-if-empty docker kill >/dev/null 2>&1 || true
+    stop_engine
     rm -rf "$engine_run"
 }
 
@@ -60,6 +80,8 @@ prebuilt_image() {
     mkdir -p "$context/out"
     cp "${BINARY:-target/debug/ssl-manager}" "$context/out/ssl-manager"
     ln "$context/out/ssl-manager" "$context/out/ssl-manager-sandbox"
+    deploy/sbom.sh >"$context/out/ssl-manager.cdx.json"
+    ln "$context/out/ssl-manager.cdx.json" "$context/out/ssl-manager-sandbox.cdx.json"
     {
         printf 'ARG RUN_BASE\nFROM scratch AS build\nCOPY out /out\nFROM scratch AS build-sandbox\nCOPY out /out\n'
         awk '/^FROM .* AS base$/ { on = 1 } /^FROM build AS build-sandbox$/ { on = 0 } /^FROM base AS ssl-manager-sandbox$/ { on = 1 } on' \

@@ -62,8 +62,12 @@ expect() { # WHAT COMMAND...
 }
 
 expect "the version" start --rm ssl-manager:try --version
+# shellcheck disable=SC2016    # the inner shell asks
 expect "the user is a number" \
     sh -c '[ "$(docker image inspect --format "{{.Config.User}}" ssl-manager:try)" = 65532:65532 ]'
+# shellcheck disable=SC2016    # the inner shell asks
+expect "a bill of materials" sh -c 'container=$(docker create ssl-manager:try) && trap "docker rm $container" EXIT &&
+    docker cp "$container:/usr/share/doc/ssl-manager/ssl-manager.cdx.json" - | tar --extract --to-stdout | grep pkg:cargo/rustls@'
 expect "the sandbox in its image" start --rm ssl-manager-sandbox:try sandbox c4 --help
 if [ -z "$prebuilt" ]; then
     expect "no sandbox in the other image" sh -c '! docker run --rm --network host ssl-manager:try sandbox c4 --help'

@@ -220,6 +220,7 @@ rabbitmq_hash() {
 }
 
 bytes() {
+    # shellcheck disable=SC2059,SC2001    # the format is what makes bytes of it
     printf "$(sed 's/../\\x&/g' <<<"$1")"
 }
 

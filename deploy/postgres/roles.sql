@@ -56,8 +56,8 @@ GRANT SELECT ON pauses TO ssl_manager_api, ssl_manager_issuer, ssl_manager_sched
 
 -- api: adds names and pasted certificates, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
 -- no account key. Administrators manage people, sessions and tokens through it. With its password
--- alone no new row of `tokens`, `users` or `sessions` gets a MAC that fits, but an earlier row of a user can be brought
--- back (docs/SECURITY.md); no token or user can be deleted with it.
+-- alone no new row of `tokens`, `users` or `sessions` gets a MAC that fits, no earlier row of a user comes back (a trigger, with
+-- `user_macs`, to which no role has a right), and no token can be deleted.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON domain_labels, notes TO ssl_manager_api;
 -- It keeps jobs and does their work, line by line.

@@ -128,7 +128,7 @@ impl Postgres {
     }
 
     /// Ends it as an administrator does: what it has is written, and its log archived.
-    pub async fn stop(&mut self) {
+    pub fn stop(&mut self) {
         let data = self.folder.path().join("data");
         let mut stop = self.owner.command(&program("pg_ctl"));
         stop.arg(format!("--pgdata={}", data.display())).args(["--mode=fast", "--wait", "stop"]);

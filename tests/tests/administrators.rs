@@ -109,6 +109,35 @@ fn check_live(manager: &SslManager) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_c4_that_is_down_or_refuses_the_token_is_named_and_nothing_stops() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    manager.start().await;
+    let check = |environment: &[(&str, &str)]| manager.run_with(&["config", "check", "--live"], environment);
+    let checked = check(&[]);
+    assert!(checked.code == 0 && checked.stdout.contains("c4: ok"), "{checked:?}");
+    let nobody = format!("http://127.0.0.1:{}", tests::free_port());
+    for (variable, value, why) in [
+        ("SSL_MANAGER__C4__BASE_URL", nobody.as_str(), "refused"),
+        ("SSL_MANAGER__C4__TOKEN", "another", "C4 does not accept our token"),
+    ] {
+        let checked = check(&[(variable, value)]);
+        assert_eq!((checked.code, checked.stdout.as_str()), (1, ""), "{checked:?}");
+        assert!(checked.stderr.contains("c4: ") && checked.stderr.contains(why), "{checked:?}");
+    }
+
+    world.c4.control().down(true);
+    world.point_at_cdn(NAME);
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    says(&manager, "all", 200, "c4: ", "(not counted: ").await;
+    world.c4.control().down(false);
+    assert_eq!(manager.domain(&["recheck", NAME]).code, 0);
+    manager.status(NAME, "Success", LIMIT).await;
+    says(&manager, "all", 200, "c4: ok", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_sealing_key_is_red_wherever_keys_are_opened_and_named_by_config_check() {
     let (world, mut manager) = scaled().await;
     manager.start().await;

@@ -7,6 +7,8 @@
 mod administrator;
 #[path = "database_roles/attacks.rs"]
 mod attacks;
+#[path = "database_roles/earlier_rows.rs"]
+mod earlier_rows;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -77,6 +79,8 @@ struct Prize {
     admin: String,
     /// Of an admin, and revoked.
     revoked: String,
+    /// The rows of admins as they were before one became a viewer and the other was deleted.
+    earlier: Vec<User>,
     /// PKCS #8 of `shop.example.com`.
     shop_key: Vec<u8>,
     account_key: Vec<u8>,
@@ -110,6 +114,7 @@ impl Prize {
             forged_session: text("sls_"),
             admin: text("slm_"),
             revoked: text("slm_"),
+            earlier: Vec::new(),
             shop_key: Vec::new(),
             account_key: KeyPair::generate().unwrap().serialize_der(),
             template,
@@ -127,7 +132,19 @@ impl Prize {
         prize
     }
 
-    async fn people(&self, store: &Store) {
+    async fn user(&self, name: &str, role: Role) -> User {
+        let mut user = User {
+            name: name.to_owned(),
+            roles: role.into(),
+            password_hash: Some(api::hash_password(&format!("{name} {PASSWORD}"), &SystemEntropy).unwrap()),
+            created_at: SystemClock.now(),
+            mac: Vec::new(),
+        };
+        api::signed::sign_user(&self.keys, &mut user).await.unwrap();
+        user
+    }
+
+    async fn people(&mut self, store: &Store) {
         let now = SystemClock.now();
         let mut tx = store.begin("people").await.unwrap();
         for (name, text, role, revoked_at) in [
@@ -148,19 +165,15 @@ impl Prize {
             api::signed::sign_token(&self.keys, &mut token).await.unwrap();
             tx.insert_token(&token).await.unwrap();
         }
-        for (name, role) in [("eve", Role::Viewer), ("boss", Role::Admin)] {
-            let mut user = User {
-                name: name.to_owned(),
-                roles: role.into(),
-                password_hash: Some(
-                    api::hash_password(&format!("{name} {PASSWORD}"), &SystemEntropy).unwrap(),
-                ),
-                created_at: now,
-                mac: Vec::new(),
-            };
-            api::signed::sign_user(&self.keys, &mut user).await.unwrap();
+        for name in ["eve", "boss", "gone"] {
+            let user = self.user(name, Role::Admin).await;
             tx.insert_user(&user).await.unwrap();
+            self.earlier.extend((name != "boss").then_some(user));
         }
+        let mut eve = User { roles: Role::Viewer.into(), ..self.earlier[0].clone() };
+        api::signed::sign_user(&self.keys, &mut eve).await.unwrap();
+        assert!(tx.update_user(&eve).await.unwrap());
+        assert!(tx.remove_user("gone").await.unwrap());
         let mut session = SessionRecord {
             hash: api::hash_token(&self.own_session),
             user: "eve".to_owned(),
@@ -346,14 +359,10 @@ impl Prize {
             let got = download(&channel, token, "shop").await;
             assert!(got.is_err(), "{role} got the key: {sql}");
         }
-        for user in ["forged", "boss", "eve"] {
+        for (user, first) in [("forged", PASSWORD), ("boss", PASSWORD), ("eve", "eve"), ("gone", "gone")] {
             let request = v1::SignInRequest {
                 name: user.to_owned(),
-                password: if user == "eve" {
-                    format!("eve {PASSWORD}")
-                } else {
-                    format!("{PASSWORD} {PASSWORD}")
-                },
+                password: format!("{first} {PASSWORD}"),
                 ..Default::default()
             };
             let begun = SessionsClient::new(channel.clone()).sign_in(request).await;

@@ -235,7 +235,11 @@ impl C4Client {
         let begun = Instant::now();
         let response = request.send().await;
         metrics::histogram!("ssl_manager_c4_request_seconds").record(begun.elapsed());
-        let response = response.map_err(|error| could_not_ask(failure(error)))?;
+        let response = response.map_err(failure);
+        if let Some(gate) = &self.gate {
+            gate.answered(Outbound::C4, response.as_ref().map_err(Clone::clone).and_then(works));
+        }
+        let response = response.map_err(could_not_ask)?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
         tracing::debug!(operation, domain = %name, status = status.as_u16(), "C4 answered");
         let body = bounded_body(response, most_bytes).await.map_err(|detail| C4Error::CouldNotAsk {
@@ -302,6 +306,17 @@ fn says_nothing(status: StatusCode) -> bool {
         StatusCode::TOO_MANY_REQUESTS,
     ];
     !status.is_client_error() || about_the_way.contains(&status)
+}
+
+/// Whether C4 itself works and takes our token, as far as an answer says so.
+fn works(response: &Response) -> Result<(), String> {
+    match response.status() {
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            Err(format!("status {}: C4 does not accept our token", status.as_u16()))
+        }
+        status if status.is_server_error() => Err(format!("status {}", status.as_u16())),
+        _ => Ok(()),
+    }
 }
 
 fn failure(error: reqwest::Error) -> String {

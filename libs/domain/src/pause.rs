@@ -101,6 +101,9 @@ pub trait Gate: Send + Sync + 'static {
         target: Outbound,
         issuer: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<(), Closed>> + Send + 'a>>;
+
+    /// Is told after a request whether that system answered, and otherwise why not.
+    fn answered(&self, _target: Outbound, _outcome: Result<(), String>) {}
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! The answer is reused for a second at most, so that a busy process does not query the database before each request,
 //! and a pause is in effect in every process a second after it was stored. If the database does not answer, nothing is
 //! sent: an unreadable pause does not count as no pause. The age is measured by the machine's monotonic clock.
+//!
+//! It also has `/readyz` tell whether C4 answers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,9 +16,12 @@ use store::Store;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::chain;
+use crate::{Health, chain};
 
 const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// Said of C4 while it does not answer.
+const WORK_WAITS: &str = "not counted: what needs C4 is tried again, and no other copy could do more";
 
 /// Time and result of the last query.
 type PauseReading = (Instant, Result<Vec<Pause>, String>);
@@ -24,14 +29,15 @@ type PauseReading = (Instant, Result<Vec<Pause>, String>);
 /// See the module's documentation.
 pub struct Brake {
     store: Arc<Store>,
+    health: Health,
     /// Locked during a query, so that concurrent callers cause only one.
     last: Mutex<Option<PauseReading>>,
 }
 
 impl Brake {
-    /// Asks that store.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store, last: Mutex::default() }
+    /// Asks that store, and tells that health.
+    pub fn new(store: Arc<Store>, health: Health) -> Self {
+        Self { store, health, last: Mutex::default() }
     }
 
     async fn closed_by(&self, target: Outbound, issuer: &str) -> Result<Option<Pause>, String> {
@@ -63,5 +69,11 @@ impl Gate for Brake {
                 Err(why) => Err(Closed::Unknown(why)),
             }
         })
+    }
+
+    fn answered(&self, target: Outbound, outcome: Result<(), String>) {
+        if target == Outbound::C4 {
+            self.health.tell("c4", outcome.map_err(|why| format!("{why} ({WORK_WAITS})")));
+        }
     }
 }

@@ -73,7 +73,7 @@ impl Context {
 
     /// The brake, checked before each request to a CA or C4.
     pub fn brake(&self) -> Arc<dyn Gate> {
-        Arc::new(Brake::new(self.store.clone()))
+        Arc::new(Brake::new(self.store.clone(), self.health.clone()))
     }
 
     /// The sealing keys, for a role that cannot work without.

@@ -27,6 +27,8 @@ pub struct Health(Arc<Mutex<States>>);
 #[derive(Debug, Default)]
 struct States {
     parts: BTreeMap<&'static str, Result<(), String>>,
+    /// Those that decide nothing.
+    told: BTreeMap<&'static str, Result<(), String>>,
     pressed: BTreeMap<&'static str, Pressure>,
 }
 
@@ -53,6 +55,11 @@ impl Health {
     /// A part does not work, for that reason.
     pub fn bad(&self, part: &'static str, reason: impl Into<String>) {
         self.set(part, Err(reason.into()));
+    }
+
+    /// A part works or does not, which is reported and leaves the process ready.
+    pub fn tell(&self, part: &'static str, state: Result<(), String>) {
+        self.states().told.insert(part, state);
     }
 
     /// A limit of that part was reached, so users are refused: not ready, until that was ten seconds ago.
@@ -145,11 +152,12 @@ pub async fn serve_admin(
 async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let Process { health, stop, clock, .. } = &admin.process;
     let mut parts = health.snapshot();
-    let mut aside = BTreeMap::new();
+    let mut aside = health.states().told.clone();
     if let Some(backends) = &admin.backends {
         let Findings { counted, told } = backends.look(clock.now()).await;
         parts.extend(counted);
-        aside = told;
+        let not_counted = |reason| format!("{reason} ({NOT_COUNTED})");
+        aside.extend(told.into_iter().map(|(part, state)| (part, state.map_err(not_counted))));
     }
     if stop.drain().is_cancelled() {
         parts.insert("process", Err("stopping".to_owned()));
@@ -165,17 +173,11 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
         parts.values().all(Result::is_ok) && pressed.iter().all(|(_, pressure)| !pressure.is_fatal);
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::new();
-    for (part, state) in parts {
+    for (part, state) in parts.into_iter().chain(aside) {
         // Writing to a String cannot fail.
         let _ = match state {
             Ok(()) => writeln!(text, "{part}: ok"),
             Err(reason) => writeln!(text, "{part}: {reason}"),
-        };
-    }
-    for (part, state) in aside {
-        let _ = match state {
-            Ok(()) => writeln!(text, "{part}: ok"),
-            Err(reason) => writeln!(text, "{part}: {reason} ({NOT_COUNTED})"),
         };
     }
     for (part, pressure) in pressed {

@@ -5,12 +5,17 @@
 //! id of the sealing key (8) | HMAC-SHA-256 (32)
 //! ```
 //!
+//! 16 random bytes follow where each MAC has to be another one.
+//!
 //! The key of the MAC is derived from the sealing key, and differs from the key that wraps.
 
-use aws_lc_rs::constant_time;
+use aws_lc_rs::{constant_time, rand};
 
 use crate::SealingKeys;
 use crate::wrapping::{KEY_ID_BYTES, KeyId, SealError};
+
+/// Random bytes of a MAC that is used once.
+const NONCE_BYTES: usize = 16;
 
 /// The authenticated text: a purpose and fields, each preceded by its length, so that no two statements have the same
 /// encoding.
@@ -56,6 +61,20 @@ impl SealingKeys {
         constant_time::verify_slices_are_equal(&expected, mac).map_err(|_| SealError::NotAuthentic)?;
         Ok(key_id)
     }
+
+    /// The MAC of a statement, another one each time, so that a database that takes each MAC once takes no earlier row.
+    pub async fn sign_once(&self, statement: Statement) -> Result<Vec<u8>, SealError> {
+        let mut nonce = [0; NONCE_BYTES];
+        rand::fill(&mut nonce).map_err(|_| SealError::Encryption)?;
+        let mac = self.sign(&statement.and(&nonce)).await?;
+        Ok([mac.as_slice(), &nonce].concat())
+    }
+
+    /// Under which key the MAC of [`Self::sign_once`] is. Errors: as of [`Self::check`].
+    pub async fn check_once(&self, statement: Statement, mac: &[u8]) -> Result<KeyId, SealError> {
+        let (mac, nonce) = mac.split_last_chunk::<NONCE_BYTES>().ok_or(SealError::Format)?;
+        self.check(&statement.and(nonce), mac).await
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +113,27 @@ mod tests {
         }
         for length in 0..KEY_ID_BYTES {
             assert_eq!(keys.check(&said(), &mac[..length]).await, Err(SealError::Format));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mac_that_is_used_once_is_another_one_each_time() {
+        let keys = keys(1, &[]);
+        let said = || Statement::new("user").and(b"ann");
+        let macs = [keys.sign_once(said()).await.unwrap(), keys.sign_once(said()).await.unwrap()];
+        assert_ne!(macs[0], macs[1]);
+        for mac in &macs {
+            assert_eq!(keys.check_once(said(), mac).await, Ok(keys.current_key_id()));
+            let other = Statement::new("user").and(b"bob");
+            assert_eq!(keys.check_once(other, mac).await, Err(SealError::NotAuthentic));
+            for index in KEY_ID_BYTES..mac.len() {
+                let mut damaged = mac.clone();
+                damaged[index] ^= 1;
+                assert_eq!(keys.check_once(said(), &damaged).await, Err(SealError::NotAuthentic));
+                assert!(keys.check_once(said(), &mac[..index]).await.is_err());
+            }
+            let longer = [mac.as_slice(), &[0]].concat();
+            assert_eq!(keys.check_once(said(), &longer).await, Err(SealError::NotAuthentic));
         }
     }
 

@@ -48,9 +48,9 @@ pub async fn sign_token(keys: &SealingKeys, token: &mut TokenRecord) -> Result<(
     Ok(())
 }
 
-/// The same for a user.
+/// The same for a user; the MAC is another one each time.
 pub async fn sign_user(keys: &SealingKeys, user: &mut User) -> Result<(), SealError> {
-    user.mac = keys.sign(&of_user(user)).await?;
+    user.mac = keys.sign_once(of_user(user)).await?;
     Ok(())
 }
 
@@ -71,7 +71,7 @@ pub async fn check_token(keys: &SealingKeys, token: &TokenRecord) -> Result<KeyI
 
 /// Under which sealing key a user's MAC is.
 pub async fn check_user(keys: &SealingKeys, user: &User) -> Result<KeyId, SealError> {
-    keys.check(&of_user(user), &user.mac).await
+    keys.check_once(of_user(user), &user.mac).await
 }
 
 /// Under which sealing key a session's MAC is; that of its user is not looked at.

@@ -15,7 +15,7 @@ use audit::Caller;
 use clap::Subcommand;
 use domain::{AccountId, Clock};
 use runtime::config::AcmeIssuer;
-use runtime::{Brake, Config, RoleName, SystemClock, SystemEntropy};
+use runtime::{Brake, Config, Health, RoleName, SystemClock, SystemEntropy};
 use seal::SealingKeys;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -339,7 +339,7 @@ impl Desk {
     fn ca(&self, settings: &AcmeIssuer) -> Result<Ca, CommandError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ca = issuer::ca(settings, &clock).map_err(RunError::from)?;
-        Ok(ca.behind(Arc::new(Brake::new(self.store.clone()))))
+        Ok(ca.behind(Arc::new(Brake::new(self.store.clone(), Health::default()))))
     }
 
     async fn row(&self, settings: &AcmeIssuer) -> Result<Option<Account>, CommandError> {

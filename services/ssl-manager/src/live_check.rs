@@ -1,10 +1,10 @@
 //! `config check --live`: runs the checks of `/readyz` of `all` against the configured database and broker, without a
-//! process. It changes nothing.
+//! process, and asks C4. It changes nothing.
 
 use std::sync::Arc;
 
 use bus_rabbitmq::RabbitMqBus;
-use domain::Clock;
+use domain::{Clock, DomainName};
 use runtime::{Backends, Config, RoleName, SystemClock, chain, check_sealing_keys};
 use seal::SealingKeys;
 use store::{SealedPlace, Store};
@@ -12,6 +12,9 @@ use store::{SealedPlace, Store};
 use crate::backend::{self, OpenedBus};
 use crate::dispatch::CommandError;
 use crate::run::RunError;
+
+/// C4 need not know it.
+const ASKED_NAME: &str = "config-check.example.com";
 
 /// The parts that are fine. An error names every part that is not.
 pub(crate) async fn run(config: &Config) -> Result<Vec<&'static str>, CommandError> {
@@ -31,6 +34,7 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<&'static str>, CommandErr
             parts.push(("bus", reach(&broker).await));
         }
     }
+    parts.push(("c4", ask_c4(config).await));
     let troubles =
         parts.iter().filter_map(|(part, state)| state.as_ref().err().map(|why| format!("{part}: {why}")));
     let troubles: Vec<String> = troubles.collect();
@@ -45,6 +49,13 @@ async fn sealing_key(config: &Config, store: &Store) -> Result<(), String> {
     let keys = SealingKeys::load(&config.keys.sealing_key_file).map_err(RunError::from);
     let keys = keys.map_err(|error| chain(&error))?;
     check_sealing_keys(store, &keys, &SealedPlace::ALL).await.map_err(|error| chain(&error))?
+}
+
+/// Whether C4 answers and accepts the token.
+async fn ask_c4(config: &Config) -> Result<(), String> {
+    let c4 = c4_uploader::client(config).map_err(|error| chain(&error))?;
+    let name = DomainName::parse(ASKED_NAME).map_err(|error| error.to_string())?;
+    c4.domain(&name).await.map(drop).map_err(|error| chain(&error))
 }
 
 async fn reach(broker: &RabbitMqBus) -> Result<(), String> {

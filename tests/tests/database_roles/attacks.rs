@@ -8,7 +8,7 @@ impl Prize {
     /// The attacks of a column of the table.
     pub(super) fn attacks(&self, goal: Goal) -> Vec<String> {
         match goal {
-            Goal::BecomeSomebody => [self.tokens_and_people(), self.sessions()].concat(),
+            Goal::BecomeSomebody => [self.tokens_and_people(), self.earlier_rows(), self.sessions()].concat(),
             Goal::GetKey => keys(),
             Goal::Swap => swaps(),
             Goal::Audit => audit(),

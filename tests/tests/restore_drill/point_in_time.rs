@@ -33,7 +33,7 @@ fn run_documented(postgres: &Postgres, step: &str, moment: &str) {
 async fn archiving() -> Postgres {
     let mut postgres = Postgres::start(true).await;
     run_documented(&postgres, "Archive the log", "");
-    postgres.stop().await;
+    postgres.stop();
     postgres.run().await;
     postgres
 }
@@ -79,7 +79,7 @@ async fn go_on(drill: &Drill) {
 async fn restore(drill: &mut Drill, postgres: &mut Postgres, moment: &str) {
     drill.manager.process().terminate();
     drill.manager.process().exit(LIMIT).await;
-    postgres.stop().await;
+    postgres.stop();
     run_documented(postgres, "Go back", moment);
     postgres.run().await;
     wait_for("the end of the recovery", LIMIT, || {

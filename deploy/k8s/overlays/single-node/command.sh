@@ -13,6 +13,8 @@ if [ "${1:-}" = --print ]; then
     shift
 fi
 [ $# -gt 0 ] || { echo "usage: $0 [--print] COMMAND..." >&2; exit 64; }
+# The image that the overlay names.
+image=$(kubectl kustomize "$(dirname "$0")" 2>/dev/null | sed -n 's|^ *image: \(\(.*/\)\?ssl-manager[:@].*\)|\1|p' | sort -u)
 name=command-$RANDOM$RANDOM
 # Each word as a JSON string, which is YAML, too.
 words=
@@ -42,7 +44,7 @@ spec:
     seccompProfile: {type: RuntimeDefault}
   containers:
     - name: command
-      image: ssl-manager:dev
+      image: $image
       args: [${words#, }]
       stdin: true
       stdinOnce: true

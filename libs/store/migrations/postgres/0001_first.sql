@@ -488,6 +488,29 @@ CREATE TABLE users (
     mac           bytea       NOT NULL
 );
 
+-- PostgreSQL: rows are the MACs that rows of `users` have or had. A trigger writes them, on the owner's behalf. A user's MAC is
+-- another one after each change, and is taken once: so the api, which may change, delete and add users, cannot bring an
+-- earlier row back. A key and not a query, which an old snapshot would answer as of then.
+CREATE TABLE user_macs (
+    mac bytea PRIMARY KEY
+);
+
+CREATE FUNCTION use_user_mac() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    INSERT INTO user_macs (mac) VALUES (NEW.mac) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'a row of a user stays replaced' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER users_stay_replaced_insert BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION use_user_mac();
+
+CREATE TRIGGER users_stay_replaced_update BEFORE UPDATE ON users FOR EACH ROW
+    WHEN (NEW.mac IS DISTINCT FROM OLD.mac) EXECUTE FUNCTION use_user_mac();
+
 -- Rows are sessions of the console, by the hash of the browser's token. The api writes them, and the scheduler deletes
 -- expired ones. A session belongs to a row of `users`, or to a person whom an OpenID provider authenticated: then it
 -- has the name and the roles of the sign-in.

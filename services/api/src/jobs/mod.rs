@@ -1,11 +1,12 @@
 //! The service `sslmanager.v1.Jobs`, and the work behind it.
 //!
 //! `create` receives a list, `runner` holds jobs under leases and checks their owners' rights, `line` does the work
-//! of a line, `outcome` finds the results of rechecks, `watch` follows a job, `shown` builds messages. Why here and
+//! of a line, `figures` says when lines are counted, `outcome` finds the results of rechecks, `watch` follows a job, `shown` builds messages. Why here and
 //! not in the console: a process that serves pages may be restarted at any moment, and there may be several (ADR
 //! 0029).
 
 mod create;
+mod figures;
 mod line;
 mod outcome;
 mod runner;

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::figures::CountTimes;
 use super::line::{Trouble, Worker};
 use super::outcome;
 use crate::auth::Authenticator;
@@ -41,9 +42,6 @@ const AT_ONCE: usize = 8;
 const MAX_ASKED: u32 = 2000;
 /// Maximum number of batches of a slice.
 const SLICE: u32 = 10;
-/// Of a job with more lines than that the figures are counted once in so many slices.
-const ALWAYS_COUNTED: u32 = 10_000;
-const RECOUNT_INTERVAL: i64 = 8;
 /// No further batch of a slice is begun after this time.
 const SLICE_TIME: Duration = Duration::from_millis(500);
 /// Interval between checks for results of rechecks when no line can be processed.
@@ -96,6 +94,7 @@ pub(crate) struct Runner {
     commands: Commands,
     authenticator: Authenticator,
     woken: Arc<Notify>,
+    count_times: CountTimes,
 }
 
 impl Runner {
@@ -105,6 +104,7 @@ impl Runner {
             commands: commands.clone(),
             authenticator: authenticator.clone(),
             woken: Arc::default(),
+            count_times: CountTimes::default(),
         }
     }
 
@@ -167,11 +167,8 @@ impl Runner {
         }
     }
 
-    /// Gives a job back. The figures of a large one are counted now and then only: that reads all of its lines.
     async fn release(&self, lease: &JobLease, rests_until: Option<Timestamp>) -> Result<(), StoreError> {
-        // Each slice takes two tokens, of its claim and its release.
-        let is_counted = lease.token / 2 % RECOUNT_INTERVAL == 0;
-        let recounts = is_counted || lease.job.line_count <= ALWAYS_COUNTED;
+        let recounts = self.count_times.is_due(lease.job.id, lease.job.line_count, Instant::now());
         self.context.store.release_job(lease, recounts, rests_until).await
     }
 
