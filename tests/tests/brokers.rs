@@ -1,8 +1,6 @@
 //! What happens within RabbitMQ: it blocks its publishers because it is short of memory. What needs three nodes is in
 //! `cluster.rs`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};

@@ -49,7 +49,7 @@ mod tests {
         }
         let is_due = |job, after| times.is_due(job, SMALL_JOB + 1, start + after);
         assert!(is_due(large, Duration::ZERO));
-        let before = COUNT_INTERVAL - Duration::from_millis(1);
+        let before = COUNT_INTERVAL.checked_sub(Duration::from_millis(1)).unwrap();
         assert!(!is_due(large, before));
         assert!(is_due(other, before), "each on its own");
         assert!(is_due(large, COUNT_INTERVAL));
