@@ -96,8 +96,17 @@ async fn a_missing_right_in_the_database_is_named() {
     for role in ["scheduler", "c4-uploader"] {
         is_ready(&manager, role).await;
     }
+    let checked = check_live(&manager);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    for lack in
+        ["ssl_manager_issuer lacks INSERT on history: ", "ssl_manager_responder lacks SELECT on challenges: "]
+    {
+        assert!(checked.stderr.contains(lack), "{checked:?}");
+    }
     postgres.psql(&database, GRANTS).unwrap();
     manager.ready().await;
+    let checked = check_live(&manager);
+    assert!(checked.code == 0 && checked.stdout.contains("roles-rights: ok"), "{checked:?}");
     issues(&world, &mut manager, NAME).await;
 }
 

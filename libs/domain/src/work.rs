@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::{CertificateId, DomainName, EventKind};
+use crate::{CertificateId, Domain, DomainName, EventKind};
 
 /// The kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,6 +126,19 @@ pub struct Work {
 }
 
 impl Work {
+    /// First work of that kind for a domain as it is now, due at that time. An upload needs its certificate set.
+    pub fn due(domain: &Domain, kind: WorkKind, cause: Cause, at: Timestamp) -> Self {
+        Self {
+            name: domain.name.clone(),
+            kind,
+            revision: domain.revision,
+            cause,
+            attempts: 0,
+            due_at: Some(at),
+            certificate: None,
+        }
+    }
+
     /// The event that makes a worker claim it; none for an upload without a certificate, which cannot be done.
     pub fn event(&self) -> Option<EventKind> {
         match (self.kind, self.certificate) {

@@ -86,7 +86,11 @@ impl Backends {
     async fn ask_rights(&self, until: Instant) -> Option<Result<(), String>> {
         let roles: Vec<&str> = self.roles.iter().filter_map(|role| role.database_role()).collect();
         let missing = timeout_at(until, self.store.missing_rights(&roles)).await.ok()?.ok()?;
-        Some(if missing.is_empty() { Ok(()) } else { Err(lacks(&missing)) })
+        Some(if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("the database role {}", lack_in_words(&missing)))
+        })
     }
 
     /// Whether what was sealed last can be opened; none where nothing is sealed here, or the database cannot say.
@@ -118,14 +122,14 @@ pub async fn check_sealing_keys(
     Ok(Ok(()))
 }
 
-/// The rights that a role lacks, and how to grant them.
-fn lacks(missing: &[String]) -> String {
+/// What a database role lacks, and how to grant it.
+pub fn lack_in_words(missing: &[String]) -> String {
     let named = missing.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = match missing.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("the database role lacks {named}{more}: run `ssl-manager db migrate` as the owner of the tables")
+    format!("lacks {named}{more}: run `ssl-manager db migrate` as the owner of the tables")
 }
 
 /// Whether a lease ends at nearly the same moment for all processes: each compares it with its own clock.
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn many_missing_rights_are_counted() {
         let rights: Vec<String> = (1..=5).map(|number| format!("SELECT on t{number}")).collect();
-        assert!(lacks(&rights[..1]).starts_with("the database role lacks SELECT on t1: run "));
-        assert!(lacks(&rights).contains("t1, SELECT on t2, SELECT on t3 and 2 more: run "));
+        assert!(lack_in_words(&rights[..1]).starts_with("lacks SELECT on t1: run "));
+        assert!(lack_in_words(&rights).contains("t1, SELECT on t2, SELECT on t3 and 2 more: run "));
     }
 }

@@ -28,7 +28,7 @@ mod telemetry;
 pub mod testing;
 mod worker;
 
-pub use backends::{Backends, Findings, check_sealing_keys};
+pub use backends::{Backends, Findings, check_sealing_keys, lack_in_words};
 pub use brake::Brake;
 #[cfg(feature = "sandbox")]
 pub use checkpoint::Hold;

@@ -50,9 +50,19 @@ impl Store {
     /// Returns the rights of these database roles (such as `ssl_manager_api`) that the connection lacks, such as
     /// `INSERT on history`. Always empty for a file.
     pub async fn missing_rights(&self, roles: &[&str]) -> Result<Vec<String>> {
+        self.missing_of(None, roles).await
+    }
+
+    /// Returns the rights that this database role lacks, whoever asks. None are missing from a role that the server does not
+    /// have: the installation works with another one.
+    pub async fn missing_rights_of(&self, role: &str) -> Result<Vec<String>> {
+        self.missing_of(Some(role), &[role]).await
+    }
+
+    async fn missing_of(&self, who: Option<&str>, roles: &[&str]) -> Result<Vec<String>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
-        let rows: Vec<String> = needed(roles).iter().map(Right::as_row).collect();
+        let rows: Vec<String> = needed(roles).iter().map(|right| right.as_row(who)).collect();
         if db.is_sqlite() || rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -73,17 +83,21 @@ struct Right {
 }
 
 impl Right {
-    /// Its name and whether the connection has it, as a row of `VALUES`. All of it comes from the file.
-    fn as_row(&self) -> String {
+    /// Its name and whether `who` has it, as a row of `VALUES`; none is the connection's role. All of it comes from the
+    /// file. NULL if there is no such role.
+    fn as_row(&self, who: Option<&str>) -> String {
         let Self { object, privilege, column } = self;
+        let who = who.map_or_else(String::new, |role| format!("to_regrole('{role}')::oid, "));
         match column {
             Some(column) => format!(
-                "('{privilege} ({column}) on {object}', has_column_privilege('{object}', '{column}', '{privilege}'))"
+                "('{privilege} ({column}) on {object}', has_column_privilege({who}'{object}', '{column}', '{privilege}'))"
             ),
             None if *privilege == "USAGE" => {
-                format!("('{privilege} on {object}', has_sequence_privilege('{object}', '{privilege}'))")
+                format!("('{privilege} on {object}', has_sequence_privilege({who}'{object}', '{privilege}'))")
             }
-            None => format!("('{privilege} on {object}', has_table_privilege('{object}', '{privilege}'))"),
+            None => {
+                format!("('{privilege} on {object}', has_table_privilege({who}'{object}', '{privilege}'))")
+            }
         }
     }
 }
@@ -139,7 +153,7 @@ mod tests {
     fn the_file_is_understood() {
         let names = |role: &str| -> Vec<String> {
             let name = |right: &Right| {
-                let row = right.as_row();
+                let row = right.as_row(None);
                 row.split('\'').nth(1).unwrap_or_default().to_owned()
             };
             needed(&[role]).iter().map(name).collect()

@@ -344,15 +344,7 @@ fn is_settled(domain: &Domain) -> bool {
 }
 
 fn issue(domain: &Domain, due_at: Timestamp) -> Work {
-    Work {
-        name: domain.name.clone(),
-        kind: WorkKind::Issue,
-        revision: domain.revision,
-        cause: Cause::Renewal,
-        attempts: 0,
-        due_at: Some(due_at),
-        certificate: None,
-    }
+    Work::due(domain, WorkKind::Issue, Cause::Renewal, due_at)
 }
 
 mod paused;

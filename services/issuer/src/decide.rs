@@ -219,14 +219,10 @@ impl Decider<'_> {
         entry: Option<Entry<'static>>,
     ) -> Decided<LastStep> {
         let certificate = summary.id;
+        let due_at = summary.usable_at(self.now);
         let upload = Work {
-            name: domain.name.clone(),
-            kind: WorkKind::Upload,
-            revision: domain.revision,
-            cause: Cause::Requested,
-            attempts: 0,
-            due_at: Some(summary.usable_at(self.now)),
             certificate: Some(certificate),
+            ..Work::due(domain, WorkKind::Upload, Cause::Requested, due_at)
         };
         let step = step.becomes(domain.clone().doing(Activity::Issued, None)?).told(entry);
         let step = step.and(Write::Schedule(upload));

@@ -104,15 +104,7 @@ fn ended(domain: &Domain, now: Timestamp) -> Option<Entry<'static>> {
 fn late_renewal(domain: &Domain, planned: Option<&Work>, is_leased: bool, now: Timestamp) -> Option<Work> {
     let waits_longer = |work: &Work| work.due_at.is_none_or(|due_at| due_at > now);
     let is_free = !is_leased && planned.is_none_or(waits_longer);
-    (domain.source == Source::C4 && is_free).then(|| Work {
-        name: domain.name.clone(),
-        kind: WorkKind::Issue,
-        revision: domain.revision,
-        cause: Cause::Renewal,
-        attempts: 0,
-        due_at: Some(now),
-        certificate: None,
-    })
+    (domain.source == Source::C4 && is_free).then(|| Work::due(domain, WorkKind::Issue, Cause::Renewal, now))
 }
 
 #[cfg(test)]

@@ -120,15 +120,8 @@ impl DailyRecheck {
             }
             due_at = sooner;
         }
-        Some(Work {
-            name: domain.name.clone(),
-            kind: WorkKind::Issue,
-            revision: domain.revision,
-            cause: Cause::DailyRecheck,
-            attempts: planned.map_or(0, |work| work.attempts),
-            due_at: Some(due_at),
-            certificate: None,
-        })
+        let attempts = planned.map_or(0, |work| work.attempts);
+        Some(Work { attempts, ..Work::due(domain, WorkKind::Issue, Cause::DailyRecheck, due_at) })
     }
 
     /// The same place in the spread every day.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bus_rabbitmq::RabbitMqBus;
 use domain::{Clock, DomainName};
-use runtime::{Backends, Config, RoleName, SystemClock, chain, check_sealing_keys};
+use runtime::{Backends, Config, RoleName, SystemClock, chain, check_sealing_keys, lack_in_words};
 use seal::SealingKeys;
 use store::{SealedPlace, Store};
 
@@ -29,6 +29,7 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<&'static str>, CommandErr
         let found = backends.look(clock.now()).await;
         // The bus does not run here, so it has no trouble of its own.
         parts.extend(found.counted.into_iter().filter(|(part, _)| *part != "bus"));
+        parts.push(("roles-rights", roles_rights(&store).await));
         parts.push(("sealing-key", sealing_key(config, &store).await));
         if let Some(broker) = broker {
             parts.push(("bus", reach(&broker).await));
@@ -42,6 +43,18 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<&'static str>, CommandErr
         return Err(CommandError::new("LIVE", troubles.join("; ")));
     }
     Ok(parts.into_iter().map(|(part, _)| part).collect())
+}
+
+/// Whether each database role of `deploy/postgres/roles.sql` has its rights, whichever of them this connection is.
+async fn roles_rights(store: &Store) -> Result<(), String> {
+    let mut lacking = Vec::new();
+    for role in RoleName::ALL.iter().filter_map(|role| role.database_role()) {
+        let missing = store.missing_rights_of(role).await.map_err(|error| chain(&error))?;
+        if !missing.is_empty() {
+            lacking.push(format!("{role} {}", lack_in_words(&missing)));
+        }
+    }
+    if lacking.is_empty() { Ok(()) } else { Err(lacking.join("; ")) }
 }
 
 /// Whether everything that is sealed is so under a line of the file.

@@ -64,14 +64,10 @@ impl Commands {
         let Some(live) = after.live() else {
             return Ok(tx.cancel(&after.name, WorkKind::Upload).await?);
         };
+        let due_at = self.clock.now() + COMPARE_DELAY;
         let compare = Work {
-            name: after.name.clone(),
-            kind: WorkKind::Upload,
-            revision: after.revision,
-            cause: Cause::Compare,
-            attempts: 0,
-            due_at: Some(self.clock.now() + COMPARE_DELAY),
             certificate: Some(live.certificate),
+            ..Work::due(after, WorkKind::Upload, Cause::Compare, due_at)
         };
         Ok(tx.schedule(&compare).await?)
     }

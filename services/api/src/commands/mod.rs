@@ -139,15 +139,7 @@ impl Commands {
         cause: Cause,
         certificate: Option<CertificateId>,
     ) -> Work {
-        Work {
-            name: domain.name.clone(),
-            kind,
-            revision: domain.revision,
-            cause,
-            attempts: 0,
-            due_at: Some(self.clock.now()),
-            certificate,
-        }
+        Work { certificate, ..Work::due(domain, kind, cause, self.clock.now()) }
     }
 
     /// Whether a certificate is still before its renewal point.

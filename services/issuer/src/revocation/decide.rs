@@ -91,7 +91,8 @@ impl RevocationDecider<'_> {
         Ok(RevocationStep {
             message: format!("{} Nothing has replaced it: browsers may refuse what is served.", step.message),
             after: domain.clone().revoked(self.now)?,
-            renewal: (domain.source == Source::C4).then(|| self.renewal(domain)),
+            renewal: (domain.source == Source::C4)
+                .then(|| Work::due(domain, WorkKind::Issue, Cause::Renewal, self.now)),
             ..step
         })
     }
@@ -121,18 +122,6 @@ impl RevocationDecider<'_> {
         let is_news = reason.code() != self.revocation.waiting_for;
         let change = Change::WaitsFor(reason.code());
         is_news.then(|| step(change, HistoryKind::RevocationWaiting, domain, message))
-    }
-
-    fn renewal(&self, domain: &Domain) -> Work {
-        Work {
-            name: domain.name.clone(),
-            kind: WorkKind::Issue,
-            revision: domain.revision,
-            cause: Cause::Renewal,
-            attempts: 0,
-            due_at: Some(self.now),
-            certificate: None,
-        }
     }
 }
 
