@@ -4,7 +4,7 @@ use domain::Role;
 
 use store::{SessionRecord, SignedRow, TokenRecord, User};
 
-use crate::kit::{Case, at, attempt, is_conflict, write};
+use crate::kit::{Case, at, attempt, fresh_uuid, is_conflict, write};
 
 fn user(name: &str, role: Role) -> User {
     User {
@@ -12,7 +12,8 @@ fn user(name: &str, role: Role) -> User {
         roles: role.into(),
         password_hash: Some("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned()),
         created_at: at(0),
-        mac: vec![7],
+        // PostgreSQL takes a MAC once.
+        mac: fresh_uuid().as_bytes().to_vec(),
     }
 }
 
@@ -34,7 +35,8 @@ pub async fn users_come_back_and_are_changed(store: Case) {
     for user in [&bob, &ann] {
         write(&store, async |tx| tx.insert_user(user).await).await;
     }
-    attempt(&store, async |tx| assert!(is_conflict(tx.insert_user(&bob).await))).await;
+    let another_bob = user("bob", Role::Support);
+    attempt(&store, async |tx| assert!(is_conflict(tx.insert_user(&another_bob).await))).await;
     assert!(store.users().await.unwrap() == [ann.clone(), bob.clone()]);
 
     ann.roles = Role::Admin.into();
