@@ -24,6 +24,7 @@ check: $(TOOLS)/cargo-deny $(TOOLS)/cargo-shear ## Formatting, lints, documentat
 	$(TOOLS)/cargo-deny --offline --locked check bans licenses sources
 	$(TOOLS)/cargo-shear --offline --locked --deny-warnings
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --test cluster -- -D warnings
 	cargo clippy --package ssl-manager --no-default-features -- -D warnings
 	cargo doc --workspace --no-deps --document-private-items
 

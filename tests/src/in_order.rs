@@ -52,6 +52,23 @@ impl SslManager {
         }
     }
 
+    /// Points these names at the CDN and adds them.
+    pub async fn add_pointed(&self, world: &World, names: &[String]) {
+        for name in names {
+            world.point_at_cdn(name);
+        }
+        self.add_all(names).await;
+    }
+
+    /// Waits until each of these names has its certificate; then all is in order, with one order each.
+    pub async fn all_succeed(&mut self, world: &World, names: &[String], limit: Duration) {
+        for name in names {
+            self.status(name, "Success", limit).await;
+        }
+        let deserved: Vec<_> = names.iter().map(|name| Deserved::success(name, 1..=1)).collect();
+        self.assert_in_order(world, &deserved).await;
+    }
+
     /// From the next start on every process reaches PostgreSQL, which listens on that port, through a proxy.
     pub fn reach_database_through(&mut self, port: u16, line: &Proxy) {
         self.reach_through("SSL_MANAGER__STORE__URL", port, line);

@@ -4,25 +4,10 @@
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
-use tests::{Deserved, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
+use tests::{Postgres, RabbitMq, SslManager, Surroundings, wait_for};
 
 const LIMIT: Duration = Duration::from_mins(2);
 const RELAYS: [&str; 4] = ["api", "issuer", "scheduler", "c4-uploader"];
-
-async fn add(world: &World, manager: &SslManager, names: &[String]) {
-    for name in names {
-        world.point_at_cdn(name);
-    }
-    manager.add_all(names).await;
-}
-
-async fn in_order(world: &World, manager: &mut SslManager, names: &[String]) {
-    for name in names {
-        manager.status(name, "Success", LIMIT).await;
-    }
-    let deserved: Vec<_> = names.iter().map(|name| Deserved::success(name, 1..=1)).collect();
-    manager.assert_in_order(world, &deserved).await;
-}
 
 /// `/readyz` of a process that publishes says why it cannot, calls are answered, and what they stored is done afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -33,11 +18,11 @@ async fn a_broker_that_is_short_of_memory_loses_nothing_and_is_named() {
     world.edge.control().set_challenge_upstream(manager.responder());
     manager.start().await;
     let names = ["before", "meanwhile", "after"].map(|label| format!("{label}.example.com"));
-    add(&world, &manager, &names[..1]).await;
+    manager.add_pointed(&world, &names[..1]).await;
     manager.status(&names[0], "Success", LIMIT).await;
 
     rabbitmq.control(&["set_vm_memory_high_watermark", "0"]);
-    add(&world, &manager, &names[1..2]).await;
+    manager.add_pointed(&world, &names[1..2]).await;
     wait_for("the reason", LIMIT, || async {
         let mut all = Vec::new();
         for role in RELAYS {
@@ -55,6 +40,6 @@ async fn a_broker_that_is_short_of_memory_loses_nothing_and_is_named() {
 
     rabbitmq.control(&["set_vm_memory_high_watermark", "0.4"]);
     manager.ready().await;
-    add(&world, &manager, &names[2..]).await;
-    in_order(&world, &mut manager, &names).await;
+    manager.add_pointed(&world, &names[2..]).await;
+    manager.all_succeed(&world, &names, LIMIT).await;
 }

@@ -28,10 +28,11 @@ impl<'a> Removal<'a> {
             tracing::info!("kept back: the guard after a restore is up");
             return self.journal.ended(&domain, |decider, domain| Ok(decider.removal_guarded(domain))).await;
         }
-        let domain = match self.journal.kept(&domain, |decider, domain| Ok(decider.removing(domain))).await? {
-            Taken::Yes(domain) => domain,
-            Taken::Needless(finished) => return Ok(finished),
-        };
+        let mut domain =
+            match self.journal.kept(&domain, |decider, domain| Ok(decider.removing(domain))).await? {
+                Taken::Yes(domain) => domain,
+                Taken::Needless(finished) => return Ok(finished),
+            };
         checkpoint("remove-intent").await;
         let mut removed = self.delete(&domain).await;
         if removed == Err(C4Error::Stale) {
@@ -42,7 +43,10 @@ impl<'a> Removal<'a> {
                     let over =
                         self.journal.kept(&domain, |decider, domain| Ok(decider.removing_over(domain)));
                     match over.await? {
-                        Taken::Yes(over) => self.delete(&over).await,
+                        Taken::Yes(over) => {
+                            domain = over;
+                            self.delete(&domain).await
+                        }
                         Taken::Needless(finished) => return Ok(finished),
                     }
                 }
